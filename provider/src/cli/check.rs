@@ -1,0 +1,82 @@
+//! `coffer-provider check`: everything that can be said of manifests without a cluster and a store.
+//!
+//! Texts in, report out: reading files, printing and exit codes are the caller's. What is wrong with a
+//! class is decided by the parser of the server; only what the server never sees is judged here.
+
+mod class;
+mod lint;
+mod manifest;
+mod pitfalls;
+mod place;
+mod report;
+mod text;
+mod volume;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use coffer_provider_core::problem::{Problem, one_line};
+
+use self::class::check_class;
+use self::manifest::{Class, Contents};
+use self::report::Place;
+use self::volume::check_volume;
+use self::yaml::Loaded;
+
+pub use self::report::{
+    ClassReport, FileReport, Finding, Findings, MANIFEST, MISSING_CLASS, MergedParameter,
+    MountedFile, NO_EFFECT, NOT_YAML, Origin, PITFALL, Report, SCHEMA, UNKNOWN_KEY, VolumeReport,
+};
+
+/// The `spec.provider` names that reach this provider.
+const PROVIDERS: [&str; 2] = ["vault", "openbao"];
+
+/// A manifest to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// What the report calls it.
+    pub name: String,
+    /// YAML of any number of documents, or JSON.
+    pub text: String,
+}
+
+/// Checks manifests together: a pod may name a class of another input.
+#[must_use]
+pub fn check(inputs: &[Input]) -> Report {
+    let loaded: Vec<Loaded> = inputs.iter().map(|input| yaml::load(&input.text)).collect();
+    let contents: Vec<Contents<'_>> = inputs
+        .iter()
+        .zip(&loaded)
+        .map(|(input, loaded)| manifest::read(&input.name, &loaded.documents))
+        .collect();
+    let classes: Vec<&Class<'_>> = contents.iter().flat_map(|c| &c.classes).collect();
+    let files = inputs.iter().zip(&loaded).zip(&contents);
+    Report {
+        schema: SCHEMA,
+        files: files
+            .map(|((input, loaded), contents)| FileReport {
+                name: one_line(&input.name),
+                problems: not_yaml(&input.name, loaded).into_iter().collect(),
+                classes: contents.classes.iter().map(check_class).collect(),
+                volumes: contents
+                    .volumes
+                    .iter()
+                    .map(|volume| check_volume(volume, &classes))
+                    .collect(),
+                ignored: contents.ignored,
+            })
+            .collect(),
+    }
+}
+
+fn not_yaml(file: &str, loaded: &Loaded) -> Option<Finding> {
+    let broken = loaded.broken.as_ref()?;
+    let place = Place {
+        file,
+        line: broken.line,
+    };
+    let remedy = "check indentation, quotes and brackets there; nothing below was checked";
+    let problem = Problem::new("", broken.what.as_str(), remedy);
+    Some(Finding::new(place, "", &problem, NOT_YAML))
+}

@@ -1,0 +1,243 @@
+//! From parameters to findings, by the parser and the policy of the server.
+//!
+//! The same for a class alone and for a volume's attributes over its class.
+
+use std::collections::BTreeSet;
+
+use coffer_provider_core::encoding::Encoding;
+use coffer_provider_core::fault::Reason;
+use coffer_provider_core::file::DEFAULT_MODE;
+use coffer_provider_core::object::parse_objects;
+use coffer_provider_core::params::{ClassSpec, Dialect, Note, ObjectSpec, Parameters};
+use coffer_provider_core::policy::{Policy, Profile};
+use coffer_provider_core::problem::{Problem, one_line};
+use coffer_provider_core::target::Layer;
+use serde_json::{Map, Value};
+
+use super::pitfalls;
+use super::place::{Sources, locate, parameter};
+use super::report::{
+    Finding, Findings, MANIFEST, MountedFile, NO_EFFECT, PITFALL, Place, UNKNOWN_KEY,
+};
+use super::yaml::{Shape, View};
+
+/// The parameter that holds the objects.
+const OBJECTS: &str = "objects";
+
+/// Where and about which object findings are made.
+pub(super) struct Subject<'a> {
+    pub(super) label: &'a str,
+    /// Where findings go that have no line of their own.
+    pub(super) fallback: Place<'a>,
+    pub(super) sources: &'a Sources<'a>,
+}
+
+impl Subject<'_> {
+    fn finding(&self, problem: &Problem, reason: &'static str) -> Finding {
+        let (place, what) = locate(self.sources, &problem.field, &problem.what, self.fallback);
+        let problem = Problem {
+            what,
+            ..problem.clone()
+        };
+        Finding::new(place, self.label, &problem, reason)
+    }
+
+    /// Whether the field belongs to a parameter that is not text: whatever else is said of it would
+    /// only follow from that.
+    fn is_told(&self, field: &str) -> bool {
+        parameter(self.sources, field)
+            .and_then(|(key, _)| self.sources.get(key))
+            .is_some_and(|source| not_text(source.value).is_some())
+    }
+
+    fn texts(&self) -> Parameters {
+        self.sources
+            .iter()
+            .filter_map(|(key, source)| Some(((*key).to_owned(), source.value.text()?.to_owned())))
+            .collect()
+    }
+
+    /// Lints the parameters.
+    pub(super) fn lint(&self, dialect: Dialect) -> Findings {
+        let texts = self.texts();
+        let mut found = Findings::default();
+        let notes = match ClassSpec::parse(&texts, dialect) {
+            Ok(spec) => {
+                found.mounted = spec.objects.iter().map(mounted).collect();
+                self.warn_of(&spec, &mut found.warnings);
+                spec.notes
+            }
+            Err(problems) => {
+                let told = problems.iter().filter(|p| !self.is_told(&p.field));
+                let reason = Reason::BadRequest.as_str();
+                found.problems = told.map(|p| self.finding(p, reason)).collect();
+                self.notes_of_a_refused_class(texts, &problems, dialect)
+            }
+        };
+        for note in notes {
+            let (problem, reason) = read_note(note);
+            found.warnings.push(self.finding(&problem, reason));
+        }
+        found
+    }
+
+    fn warn_of(&self, spec: &ClassSpec, warnings: &mut Vec<Finding>) {
+        let strict = Policy {
+            profile: Profile::Strict,
+            ..Policy::default()
+        };
+        if let (Ok(target), Ok(own)) = (Layer::resolve(&[&spec.layer]), Layer::resolve(&[])) {
+            for mut problem in strict.judge(spec, &target, &own).refused {
+                problem.what = format!("policy profile strict refuses: {}", problem.what);
+                warnings.push(self.finding(&problem, Reason::NotAllowed.as_str()));
+            }
+        }
+        let pitfalls = pitfalls::of_class(spec);
+        warnings.extend(
+            pitfalls
+                .iter()
+                .map(|problem| self.finding(problem, PITFALL)),
+        );
+    }
+
+    /// The parser keeps its notes to itself when it refuses, but a misspelt name is often why
+    /// something is missing. So a copy is parsed in which nothing is wrong and the names are the same.
+    fn notes_of_a_refused_class(
+        &self,
+        mut texts: Parameters,
+        problems: &[Problem],
+        dialect: Dialect,
+    ) -> Vec<Note> {
+        let objects = stand_ins(texts.get(OBJECTS).map_or("", String::as_str));
+        for problem in problems {
+            let field = problem.field.as_str();
+            if let Some((key, _)) = parameter(self.sources, field) {
+                texts.remove(key);
+            } else if field.chars().all(char::is_alphanumeric) {
+                texts.insert(field.to_owned(), "stand-in".to_owned());
+            }
+        }
+        texts.insert(OBJECTS.to_owned(), objects);
+        ClassSpec::parse(&texts, dialect).map_or_else(|_| Vec::new(), |spec| spec.notes)
+    }
+}
+
+/// Objects as many as in the text and with the same unknown keys, and nothing wrong with them.
+fn stand_ins(text: &str) -> String {
+    let unknown_keys: Vec<Vec<String>> = match parse_objects(text) {
+        Ok(objects) if !objects.is_empty() => objects
+            .into_iter()
+            .map(|object| object.unknown_keys)
+            .collect(),
+        _ => vec![Vec::new()],
+    };
+    let objects = unknown_keys.into_iter().enumerate().map(|(index, keys)| {
+        let unknown = keys.into_iter().map(|key| (key, String::new()));
+        let known = [
+            ("objectName", index.to_string()),
+            ("secretPath", "x".to_owned()),
+        ];
+        unknown
+            .chain(known.map(|(key, value)| (key.to_owned(), value)))
+            .map(|(key, value)| (key, Value::String(value)))
+            .collect::<Map<_, _>>()
+    });
+    objects.collect::<Value>().to_string()
+}
+
+fn read_note(note: Note) -> (Problem, &'static str) {
+    match note {
+        Note::UnknownKey { field, meant } => {
+            let remedy = meant.map_or_else(
+                || "remove it".to_owned(),
+                |meant| format!("did you mean {meant}?"),
+            );
+            (
+                Problem::new(field, "is not known and ignored", remedy),
+                UNKNOWN_KEY,
+            )
+        }
+        Note::Ignored { field, used } => {
+            let what = format!("is ignored, because {used} is set");
+            (Problem::new(field, what, "remove one of them"), NO_EFFECT)
+        }
+        Note::NoEffect(problem) => (problem, NO_EFFECT),
+    }
+}
+
+fn mounted(object: &ObjectSpec) -> MountedFile {
+    let key = &object.object.secret_key;
+    MountedFile {
+        path: one_line(object.path.as_str()),
+        mode: format!("{:04o}", object.mode.unwrap_or(DEFAULT_MODE).bits()),
+        encoding: match object.encoding {
+            Encoding::Utf8 => "utf-8",
+            Encoding::Base64 => "base64",
+            Encoding::Hex => "hex",
+        },
+        method: object.request.method.as_str(),
+        source: one_line(&object.object.secret_path),
+        key: if key.is_empty() {
+            "(whole reply)".to_owned()
+        } else {
+            one_line(key)
+        },
+    }
+}
+
+/// What keeps a value from being the text that Kubernetes wants.
+fn not_text(value: View<'_>) -> Option<(&'static str, &'static str)> {
+    let in_quotes = "put it in quotes";
+    let as_block = "write `|` behind the key and indent the value below it";
+    match value.shape() {
+        Shape::Text => None,
+        Shape::Null => Some((
+            "has no value, and Kubernetes takes only text here",
+            "give it one or remove the key",
+        )),
+        Shape::Bool => Some((
+            "is a boolean, and Kubernetes takes only text here",
+            in_quotes,
+        )),
+        Shape::Number => Some((
+            "is a number, and Kubernetes takes only text here",
+            in_quotes,
+        )),
+        Shape::List => Some(("is a list, and Kubernetes takes only text here", as_block)),
+        Shape::Map => Some(("is a map, and Kubernetes takes only text here", as_block)),
+    }
+}
+
+/// What is wrong with a map of texts as such: values of other types (problems) and keys that stand
+/// there twice (warnings).
+pub(super) fn strings(map: View<'_>, file: &str, label: &str) -> Findings {
+    let mut found = Findings::default();
+    let mut seen = BTreeSet::new();
+    for member in map.members() {
+        let place = Place {
+            file,
+            line: member.line,
+        };
+        if let Some((what, remedy)) = not_text(member.value) {
+            let problem = Problem::new(member.key, what, remedy);
+            found
+                .problems
+                .push(Finding::new(place, label, &problem, MANIFEST));
+        }
+        if !seen.insert(member.key) {
+            let what = "stands there twice, and only the last one counts";
+            let problem = Problem::new(member.key, what, "remove one of them");
+            found
+                .warnings
+                .push(Finding::new(place, label, &problem, PITFALL));
+        }
+    }
+    found
+}
+
+/// The names of the objects, if the text can be read at all.
+pub(super) fn object_names(sources: &Sources<'_>) -> Option<BTreeSet<String>> {
+    let text = sources.get(OBJECTS)?.value.text()?;
+    let objects = parse_objects(text).ok()?;
+    Some(objects.into_iter().map(|object| object.name).collect())
+}

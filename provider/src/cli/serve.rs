@@ -1,0 +1,74 @@
+//! `serve`: reads the configuration, starts logging, hardens the process and serves.
+
+use std::sync::Arc;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+use super::{Done, Environment, Failed, Outcome, configure, runtime, version};
+use crate::config::Invocation;
+use crate::metrics::Metrics;
+use crate::run;
+use crate::telemetry::{self, TelemetrySettings};
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// 64 for a configuration that cannot be used, or a socket or listener that cannot be had.
+pub fn run(invocation: &Invocation, environment: Environment) -> Outcome {
+    let config = configure(invocation, environment)?;
+    let metrics = Arc::new(Metrics::new(version::build(), config.http_rules.own.len()));
+    let dropped = Arc::clone(&metrics);
+    let settings = TelemetrySettings {
+        format: config.log_format,
+        level: config.log_level.level,
+        on_dropped: Arc::new(move || dropped.log_dropped()),
+    };
+    let telemetry =
+        telemetry::init(settings).map_err(|error| Failed::new(64, error.to_string()))?;
+    if !config.log_level.recognised {
+        tracing::warn!("the log level is not known: info is used");
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    harden();
+    std::panic::set_hook(Box::new(|panic| {
+        // The message may quote what was being read, so only the place is told.
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(
+            place,
+            "panic: a bug in the provider; the mount it happened in fails, others go on"
+        );
+    }));
+    let control = telemetry.level_control();
+    let served = runtime()?.block_on(async move {
+        tokio::spawn(async move {
+            if let Err(error) = telemetry::watch_signals(control).await {
+                tracing::warn!(%error, "the log level cannot be changed by signal");
+            }
+        });
+        run::serve(config, metrics).await
+    });
+    drop(telemetry);
+    served.map_err(|error| Failed::new(64, format!("{error:#}")))?;
+    Ok(Done {
+        text: String::new(),
+        code: 0,
+    })
+}
+
+/// No core dump and no debugger of another process may see secrets.
+fn harden() {
+    let nothing = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let limited = setrlimit(Resource::Core, nothing);
+    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Some(error) = limited.err().or(hidden.err()) {
+        tracing::warn!(%error, "core dumps cannot be switched off");
+    }
+}

@@ -1,0 +1,219 @@
+//! The sources of configuration and their order: file, environment, flags.
+//!
+//! Values are text here; what they mean is read in `config/values.rs`.
+
+use std::collections::BTreeMap;
+
+use coffer_provider_core::params::Dialect;
+use coffer_provider_core::problem::{Problem, shown};
+use coffer_provider_core::target::{Layer, parse_bool};
+
+use super::options::{self, OPTIONS, OptionSpec};
+
+/// Where values come from. Flags hold option names; the environment is passed in whole.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// By option name.
+    pub flags: BTreeMap<String, String>,
+    /// By variable name.
+    pub environment: BTreeMap<String, String>,
+    /// By option name.
+    pub file: BTreeMap<String, String>,
+}
+
+/// Variables of the peers that change nothing here, and what to do instead.
+const WITHOUT_EFFECT: [(&str, &str); 4] = [
+    (
+        "AGENT_ADDR",
+        "no Agent is needed: set vaultAddress or --vault-addr",
+    ),
+    ("TOKEN", "every pod logs in as itself"),
+    ("SRV_LOOKUP", "name the store's port in its address"),
+    ("RATE_LIMIT", "requests in flight are bounded by --inflight"),
+];
+
+impl Sources {
+    /// Reads a configuration file: a flat map of option names.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_file(&mut self, name: &str, text: &str) -> Result<(), Vec<Problem>> {
+        let field = |key: &str| format!("{name}: {key}");
+        let map: BTreeMap<String, FileValue> = serde_saphyr::from_str(text).map_err(|error| {
+            let place = error
+                .location()
+                .map(|at| format!(" at line {}", at.line()))
+                .unwrap_or_default();
+            vec![Problem::new(
+                name,
+                format!("is no map of options{place}"),
+                "write one `option: value` per line",
+            )]
+        })?;
+        let mut problems = Vec::new();
+        for (key, value) in map {
+            match options::find(&key) {
+                Some(option) => {
+                    self.file.insert(option.name.to_owned(), value.into_text());
+                }
+                None => problems.push(Problem::new(
+                    field(&shown(&key)),
+                    "is no option",
+                    meant(&key),
+                )),
+            }
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The value of an option from the strongest source that has a non-empty one.
+    #[must_use]
+    pub fn get(&self, option: &OptionSpec) -> Option<&str> {
+        [
+            self.flags.get(option.name),
+            self.from_environment(option),
+            self.file.get(option.name),
+        ]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .find(|value| !value.is_empty())
+    }
+
+    /// Our own name first, then the peers'. Under `openbao` BAO_ comes before VAULT_, as in its library.
+    fn from_environment(&self, option: &OptionSpec) -> Option<&String> {
+        let own = format!(
+            "COFFER_{}",
+            option.name.to_ascii_uppercase().replace('-', "_")
+        );
+        let peers = self
+            .peer_prefixes()
+            .into_iter()
+            .filter(|_| !option.peer_env.is_empty());
+        std::iter::once(own)
+            .chain(peers.map(|prefix| format!("{prefix}{}", option.peer_env)))
+            .find_map(|name| {
+                self.environment
+                    .get(&name)
+                    .filter(|value| !value.is_empty())
+            })
+    }
+
+    fn peer_prefixes(&self) -> [&'static str; 2] {
+        let openbao = self
+            .flags
+            .get("provider-name")
+            .is_some_and(|name| name == "openbao")
+            || self
+                .flags
+                .get("endpoint")
+                .is_some_and(|endpoint| endpoint.ends_with("/openbao.sock"));
+        if openbao {
+            ["BAO_", "VAULT_"]
+        } else {
+            ["VAULT_", "BAO_"]
+        }
+    }
+
+    /// The connection settings of each source, the weakest first. They stay apart because each layer's
+    /// CA replaces the one below and a client certificate is a pair within one layer.
+    pub(super) fn layers(&self, _: Dialect, problems: &mut Vec<Problem>) -> Vec<Layer> {
+        let environment: BTreeMap<String, String> = OPTIONS
+            .iter()
+            .filter_map(|option| {
+                Some((
+                    option.name.to_owned(),
+                    self.from_environment(option)?.clone(),
+                ))
+            })
+            .collect();
+        [&self.file, &environment, &self.flags]
+            .into_iter()
+            .map(|values| layer(values, problems))
+            .collect()
+    }
+
+    /// What is set but changes nothing.
+    pub(super) fn warnings(&self, _: Dialect) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for prefix in ["VAULT_", "BAO_"] {
+            for (suffix, remedy) in WITHOUT_EFFECT {
+                let name = format!("{prefix}{suffix}");
+                if self
+                    .environment
+                    .get(&name)
+                    .is_some_and(|value| !value.is_empty())
+                {
+                    warnings.push(format!("{name} is ignored: {remedy}"));
+                }
+            }
+        }
+        if self.flags.contains_key("debug") {
+            warnings.push("-debug is deprecated: use --log-level=debug".to_owned());
+        }
+        warnings
+    }
+}
+
+fn layer(values: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Layer {
+    let text = |name: &str| values.get(name).cloned().unwrap_or_default();
+    let skip = text("vault-tls-skip-verify");
+    let skip_verify = parse_bool(&skip).unwrap_or_else(|| {
+        if !skip.is_empty() {
+            problems.push(Problem::new(
+                "vault-tls-skip-verify",
+                format!("\"{}\" is not a boolean", shown(&skip)),
+                "write true or false",
+            ));
+        }
+        false
+    });
+    Layer {
+        address: text("vault-addr"),
+        namespace: text("vault-namespace"),
+        ca_file: text("vault-tls-ca-cert"),
+        ca_directory: text("vault-tls-ca-directory"),
+        ca_pem: text("vault-tls-ca-pem"),
+        client_cert: text("vault-tls-client-cert"),
+        client_key: text("vault-tls-client-key"),
+        server_name: text("vault-tls-server-name"),
+        skip_verify,
+    }
+}
+
+fn meant(key: &str) -> String {
+    let nearest = OPTIONS
+        .iter()
+        .min_by_key(|option| strsim::levenshtein(option.name, key));
+    match nearest {
+        Some(option) if strsim::levenshtein(option.name, key) <= 3 => {
+            format!("did you mean {}?", option.name)
+        }
+        _ => "see --help for their names".to_owned(),
+    }
+}
+
+/// A value of the file: YAML's types are read as the text that a flag would have.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum FileValue {
+    Bool(bool),
+    Number(i64),
+    Text(String),
+    List(Vec<String>),
+}
+
+impl FileValue {
+    fn into_text(self) -> String {
+        match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Number(value) => value.to_string(),
+            Self::Text(value) => value,
+            Self::List(values) => values.join(","),
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! A Mount from its strings to its files: reads, judges, logs in, fetches, assembles.
+//!
+//! Each step is decided in the core or done in `vault`; here is only their order.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
+use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
+use coffer_provider_core::mount::{MountFile, assemble};
+use coffer_provider_core::params::{
+    ClassSpec, Dialect, MountSpec, Note, Parameters, Wire, read_mount,
+};
+use coffer_provider_core::policy::{Policy, Verdict};
+use coffer_provider_core::problem::Problem;
+use coffer_provider_core::request::{Plan, plan};
+use coffer_provider_core::target::{Layer, Target};
+use hashbrown::HashMap;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::metrics::{CacheName, Metrics, PolicyRule};
+use crate::ports::Chance;
+use crate::proof::{Expected, Prover};
+use crate::vault::reads::{Asker, Fetched, Reads};
+use crate::vault::session::{JwtSource, Proof, SessionKey, digest};
+use crate::version_key::VersionKeys;
+use crate::volumes::Volumes;
+
+/// What the operator decides about every Mount.
+#[derive(Clone)]
+pub struct MountRules {
+    /// Which peer's habits decide where they differ.
+    pub dialect: Dialect,
+    /// Connection settings below those of a class, the weakest first.
+    pub layers: Vec<Layer>,
+    /// Auth mount of classes that name none.
+    pub auth_mount: String,
+    /// Audience that is looked up among the driver's tokens when a class names none.
+    pub audience: String,
+    /// What a class may name.
+    pub policy: Policy,
+    /// The driver's limit on a reply, in bytes.
+    pub reply_bytes: usize,
+}
+
+/// Where the files of a Mount came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// At least one answer was read from the store.
+    Store,
+    /// Everything was issued for the pod before and is not due yet.
+    Memory,
+}
+
+impl Source {
+    /// The name used in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// A Mount that succeeded.
+pub struct Mounted {
+    /// Every file of the volume.
+    pub files: Vec<MountFile>,
+    /// Whether this process answered the volume before.
+    pub phase: Phase,
+    /// Whether anything differs from the last answer.
+    pub changed: bool,
+    /// Where the files came from.
+    pub source: Source,
+    /// Host and port of the store.
+    pub store: String,
+}
+
+/// Carries Mounts out.
+pub struct Mounter {
+    rules: MountRules,
+    own: Target,
+    reads: Arc<Reads>,
+    prover: Arc<Prover>,
+    keys: Arc<VersionKeys>,
+    volumes: Volumes,
+    classes: Mutex<HashMap<Parameters, Arc<ClassSpec>>>,
+    chance: Arc<dyn Chance>,
+    metrics: Arc<Metrics>,
+}
+
+/// How many classes are kept parsed. A node sees far fewer.
+const MAX_CLASSES: usize = 1024;
+
+/// How long a Mount waits for the cluster's keys while they are being fetched for the first time.
+const WAIT_FOR_KEYS: Duration = Duration::from_millis(500);
+
+impl Mounter {
+    /// Fails when the operator's own layers make no target.
+    ///
+    /// # Errors
+    /// All problems of the layers.
+    pub fn new(
+        rules: MountRules,
+        reads: Arc<Reads>,
+        prover: Arc<Prover>,
+        keys: Arc<VersionKeys>,
+        chance: Arc<dyn Chance>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Vec<Problem>> {
+        let own = Layer::resolve(&rules.layers.iter().collect::<Vec<_>>())?;
+        Ok(Self {
+            rules,
+            own,
+            reads,
+            prover,
+            keys,
+            volumes: Volumes::default(),
+            classes: Mutex::default(),
+            chance,
+            metrics,
+        })
+    }
+
+    /// Whether this process answered the volume of a request before, as far as it can be read.
+    #[must_use]
+    pub fn phase(&self, spec: &MountSpec) -> Phase {
+        self.volumes.phase(&spec.pod, &spec.volume)
+    }
+
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn read(&self, wire: Wire<'_>) -> Result<MountSpec, MountFault> {
+        read_mount(wire, |parameters| self.class(parameters)).map_err(|problems| {
+            MountFault::Input {
+                reason: Reason::BadRequest,
+                problems,
+            }
+        })
+    }
+
+    /// Carries a request out until `deadline`.
+    ///
+    /// # Errors
+    /// Why there is no file at all.
+    pub async fn mount(&self, spec: &MountSpec, deadline: Instant) -> Result<Mounted, MountFault> {
+        self.mount_as(spec, deadline, None).await
+    }
+
+    /// As [`Self::mount`], with a session that the caller has filled already.
+    ///
+    /// # Errors
+    /// Why there is no file at all.
+    pub async fn mount_as(
+        &self,
+        spec: &MountSpec,
+        deadline: Instant,
+        proof: Option<Proof>,
+    ) -> Result<Mounted, MountFault> {
+        let began = Instant::now();
+        let phase = self.phase(spec);
+        let target = self.target(spec)?;
+        self.judge(spec, &target)?;
+        let identity = self.identity(spec, target);
+        let place = place(&identity);
+        let (proof, jwt) = match proof {
+            Some(proof) => (proof, JwtSource::Request(spec.pod.clone(), None)),
+            None => self.token(spec, &identity).await?,
+        };
+        let asker = Asker {
+            session: SessionKey { identity, proof },
+            jwt,
+            pod: pod_key(spec),
+            began,
+            deadline,
+        };
+        let plan = plan(spec.class.objects.iter().map(|object| &object.request));
+        let fetched = self.fetch(&asker, &plan, &place).await?;
+        let files = self
+            .assemble(spec, &plan, &fetched, &place)
+            .inspect_err(|_| self.give_back(&asker, &plan, &fetched))?;
+        let changed = self.volumes.answered(spec, &files);
+        let from_store = fetched.iter().flatten().any(|answer| answer.from_store);
+        let source = if from_store {
+            Source::Store
+        } else {
+            Source::Memory
+        };
+        Ok(Mounted {
+            files,
+            phase,
+            changed,
+            source,
+            store: place.store,
+        })
+    }
+
+    /// Where a Mount of this class would go.
+    ///
+    /// # Errors
+    /// All problems of the layers together.
+    pub fn target(&self, spec: &MountSpec) -> Result<Target, MountFault> {
+        let mut layers: Vec<&Layer> = self.rules.layers.iter().collect();
+        layers.push(&spec.class.layer);
+        Layer::resolve(&layers).map_err(|problems| MountFault::Input {
+            reason: Reason::BadRequest,
+            problems,
+        })
+    }
+
+    /// Whose login serves a Mount of this class.
+    #[must_use]
+    pub fn identity(&self, spec: &MountSpec, target: Target) -> Identity {
+        Identity {
+            target,
+            auth_mount: spec
+                .class
+                .auth_mount
+                .clone()
+                .unwrap_or_else(|| self.rules.auth_mount.clone()),
+            role: spec.class.role.clone(),
+            audience: spec.class.audience.clone(),
+            namespace: spec.pod.namespace.clone(),
+            service_account: spec.pod.service_account.clone(),
+        }
+    }
+
+    fn class(&self, parameters: Parameters) -> Result<Arc<ClassSpec>, Arc<Vec<Problem>>> {
+        let known = self
+            .classes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&parameters)
+            .cloned();
+        self.metrics
+            .cache_lookup(CacheName::Params, known.is_some());
+        if let Some(class) = known {
+            return Ok(class);
+        }
+        let class = Arc::new(ClassSpec::parse(&parameters, self.rules.dialect).map_err(Arc::new)?);
+        self.report_notes(&class);
+        let mut classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
+        if classes.len() >= MAX_CLASSES {
+            classes.clear();
+            self.metrics.cache_evicted(CacheName::Params);
+        }
+        classes.insert(parameters, Arc::clone(&class));
+        Ok(class)
+    }
+
+    /// Said once per class text, not once per republish.
+    fn report_notes(&self, class: &ClassSpec) {
+        let unknown = class
+            .notes
+            .iter()
+            .filter(|note| matches!(note, Note::UnknownKey { .. }))
+            .count();
+        self.metrics
+            .unknown_parameters(u64::try_from(unknown).unwrap_or(u64::MAX));
+        for note in &class.notes {
+            tracing::warn!(role = %class.role, %note, "class accepted with a remark");
+        }
+    }
+
+    fn judge(&self, spec: &MountSpec, target: &Target) -> Result<(), MountFault> {
+        self.enforce(self.rules.policy.judge(&spec.class, target, &self.own))
+    }
+
+    fn enforce(&self, verdict: Verdict) -> Result<(), MountFault> {
+        for (rule, problem) in &verdict.warned {
+            self.metrics.policy_warned(PolicyRule::from(*rule));
+            tracing::debug!(rule = rule.as_str(), %problem, "allowed, but the strict profile would refuse it");
+        }
+        if verdict.refused.is_empty() {
+            return Ok(());
+        }
+        Err(MountFault::Input {
+            reason: Reason::NotAllowed,
+            problems: verdict.refused,
+        })
+    }
+
+    /// The token for a login, and who may share that login.
+    async fn token(
+        &self,
+        spec: &MountSpec,
+        identity: &Identity,
+    ) -> Result<(Proof, JwtSource), MountFault> {
+        let wanted = spec.class.audience.as_deref();
+        match choose_token(
+            &spec.tokens,
+            wanted,
+            &self.rules.audience,
+            self.chance.now(),
+        ) {
+            TokenChoice::Driver(token) => {
+                let jwt = SecretString::from(token.expose().to_owned());
+                let audience = wanted.unwrap_or(&self.rules.audience);
+                let proof = self.prove(&jwt, identity, audience).await;
+                Ok((proof, JwtSource::Driver(Arc::new(jwt))))
+            }
+            TokenChoice::Request { audience, why } => {
+                if audience.is_none() {
+                    self.enforce(self.rules.policy.judge_api_server_audience())?;
+                }
+                self.note_request(spec, &why);
+                let source = JwtSource::Request(spec.pod.clone(), audience.map(str::to_owned));
+                Ok((Proof::Requested(pod_key(spec)), source))
+            }
+        }
+    }
+
+    async fn prove(&self, jwt: &SecretString, identity: &Identity, audience: &str) -> Proof {
+        self.prover.wait_for_keys(WAIT_FOR_KEYS).await;
+        let subject = identity.subject();
+        let expected = Expected {
+            subject: &subject,
+            audience: Some(audience),
+            now: self.chance.now(),
+        };
+        if self.prover.proves(jwt, expected) {
+            return Proof::Proven;
+        }
+        if self.prover.misses_key_of(jwt) {
+            self.prover.fetch_soon();
+        }
+        Proof::Token(digest(jwt))
+    }
+
+    fn note_request(&self, spec: &MountSpec, why: &NoDriverToken) {
+        tracing::debug!(namespace = %spec.pod.namespace, pod = %spec.pod.name, %why, "a token will be requested if a login is needed");
+    }
+
+    async fn fetch(
+        &self,
+        asker: &Asker,
+        plan: &Plan,
+        place: &Place,
+    ) -> Result<Vec<Result<Fetched, Fault>>, MountFault> {
+        self.reads
+            .fetch_all(asker, &plan.requests)
+            .await
+            .map_err(|fault| MountFault::Login {
+                fault,
+                place: place.clone(),
+            })
+    }
+
+    fn assemble(
+        &self,
+        spec: &MountSpec,
+        plan: &Plan,
+        fetched: &[Result<Fetched, Fault>],
+        place: &Place,
+    ) -> Result<Vec<MountFile>, MountFault> {
+        let answers = plan.by_object.iter().map(|at| match &fetched[*at] {
+            Ok(answer) => Ok(answer.response.as_ref()),
+            Err(fault) => Err(fault.clone()),
+        });
+        let key = self.keys.current();
+        assemble(
+            spec,
+            answers,
+            self.rules.dialect,
+            key.as_deref(),
+            self.rules.reply_bytes,
+            place,
+        )
+    }
+
+    fn give_back(&self, asker: &Asker, plan: &Plan, fetched: &[Result<Fetched, Fault>]) {
+        for (request, answer) in plan.requests.iter().zip(fetched) {
+            if answer.as_ref().is_ok_and(|answer| answer.issued) {
+                self.reads.give_back(asker, request);
+            }
+        }
+    }
+}
+
+/// What tells pods apart: the UID, or the volume where a caller sends none.
+fn pod_key(spec: &MountSpec) -> String {
+    if spec.pod.uid.is_empty() {
+        return format!("{}/{}/{}", spec.pod.namespace, spec.pod.name, spec.volume);
+    }
+    spec.pod.uid.clone()
+}
+
+fn place(identity: &Identity) -> Place {
+    Place {
+        role: identity.role.clone(),
+        store: identity.target.address.place(),
+        namespace: identity.namespace.clone(),
+        service_account: identity.service_account.clone(),
+    }
+}

@@ -1,0 +1,286 @@
+//! Starts everything, serves, and ends it in order. Below this nothing reads the environment.
+//!
+//! At the end: stop accepting, finish what is in flight, give back the tokens on which nothing hangs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use coffer_proto::v1alpha1::csi_driver_provider_server::CsiDriverProviderServer;
+use coffer_provider_core::problem::Problem;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin, Readiness};
+use crate::config::{Config, HmacSource};
+use crate::kube::{self, Cluster, KeyFile};
+use crate::metrics::Metrics;
+use crate::mounter::Mounter;
+use crate::ports::{Chance, Machine, NoTokenRequests, TokenRequests};
+use crate::proof::{KeySource, Prover};
+use crate::server::Provider;
+use crate::socket;
+use crate::vault::http::Stores;
+use crate::vault::kept::Kept;
+use crate::vault::reads::Reads;
+use crate::vault::session::Sessions;
+use crate::version_key::{KeyOrigin, VersionKeys};
+
+/// How often tokens with leases are looked at and old entries are dropped.
+const MAINTENANCE: Duration = Duration::from_secs(5);
+
+/// Largest request of the driver: a class is at most 1.5 MiB, escaped twice.
+const MAX_REQUEST: usize = 16 << 20;
+
+/// How long the last revocations may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The parts that a Mount needs, shared by the server and the commands that play one.
+pub struct Parts {
+    /// Carries Mounts out.
+    pub mounter: Arc<Mounter>,
+    /// Logins.
+    pub sessions: Arc<Sessions>,
+    /// Reads.
+    pub reads: Arc<Reads>,
+    /// What was issued for pods.
+    pub kept: Arc<Kept>,
+    /// Keys of tokens.
+    pub prover: Arc<Prover>,
+    /// Key of versions.
+    pub keys: Arc<VersionKeys>,
+}
+
+/// Builds the parts; nothing is sent yet.
+///
+/// # Errors
+/// All problems of the operator's connection settings.
+pub fn build(
+    config: &Config,
+    cluster: Option<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<Parts, Vec<Problem>> {
+    let chance: Arc<dyn Chance> = Arc::new(Machine);
+    let cluster = cluster.map(Arc::new);
+    let requests: Arc<dyn TokenRequests> = match &cluster {
+        Some(cluster) if config.token_request => Arc::clone(cluster) as Arc<dyn TokenRequests>,
+        Some(_) => Arc::new(NoTokenRequests {
+            remedy: "add the audience to tokenRequests of the CSIDriver, or set --token-request=auto",
+        }),
+        None => Arc::new(NoTokenRequests {
+            remedy: "add the audience to tokenRequests of the CSIDriver",
+        }),
+    };
+    let key_source: Option<Arc<dyn KeySource>> = match (&config.jwks_file, &cluster) {
+        (Some(file), _) => Some(Arc::new(KeyFile(file.clone()))),
+        (None, Some(cluster)) => Some(Arc::clone(cluster) as Arc<dyn KeySource>),
+        (None, None) => None,
+    };
+    let origin = match (&config.hmac_source, cluster) {
+        (HmacSource::File(path), _) => KeyOrigin::File(path.clone()),
+        (HmacSource::Api, Some(cluster)) => KeyOrigin::Secret(cluster),
+        (HmacSource::Api, None) | (HmacSource::Generate, _) => KeyOrigin::Generated,
+    };
+    let stores = Arc::new(Stores::new(
+        config.http,
+        config.http_rules.clone(),
+        Arc::clone(metrics),
+    ));
+    let sessions = Arc::new(Sessions::new(
+        config.cache_size,
+        Arc::clone(&stores),
+        requests,
+        Arc::clone(&chance),
+        Arc::clone(metrics),
+    ));
+    let kept = Arc::new(Kept::default());
+    let reads = Arc::new(Reads::new(
+        stores,
+        Arc::clone(&sessions),
+        Arc::clone(&kept),
+        config.inflight_per_mount,
+        Arc::clone(&chance),
+        Arc::clone(metrics),
+    ));
+    let prover = Arc::new(Prover::new(key_source));
+    let keys = Arc::new(VersionKeys::new(origin));
+    let mounter = Mounter::new(
+        config.rules.clone(),
+        Arc::clone(&reads),
+        Arc::clone(&prover),
+        Arc::clone(&keys),
+        chance,
+        Arc::clone(metrics),
+    )?;
+    Ok(Parts {
+        mounter: Arc::new(mounter),
+        sessions,
+        reads,
+        kept,
+        prover,
+        keys,
+    })
+}
+
+/// Connects to the API server as configured; without one everything works that needs none.
+pub async fn cluster(config: &Config, metrics: &Arc<Metrics>) -> Option<Cluster> {
+    let connected = kube::connect(
+        &config.kube,
+        config.namespace.as_deref(),
+        &config.hmac_secret_name,
+        Arc::clone(metrics),
+    );
+    connected.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no access to the API server");
+        None
+    })
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When socket or admin listener cannot be had, or serving ends by itself.
+pub async fn serve(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+    let readiness = Arc::new(Readiness::default());
+    readiness.config_parsed();
+    let cluster = cluster(&config, &metrics).await;
+    let parts = build(&config, cluster, &metrics).map_err(|problems| anyhow!(join(&problems)))?;
+    let bound = socket::bind(&config.endpoint)?;
+    let rejected = Arc::clone(&metrics);
+    let (file, incoming) = bound.into_incoming(move || rejected.peer_rejected())?;
+    readiness.socket_bound();
+    let listener = listen(&config.health_addr).await?;
+
+    let (stop, give_up, admin_stop) = (
+        CancellationToken::new(),
+        CancellationToken::new(),
+        CancellationToken::new(),
+    );
+    let admin = Admin {
+        metrics: Arc::clone(&metrics),
+        readiness: Arc::clone(&readiness),
+        socket: config.endpoint.clone(),
+    };
+    let admin = tokio::spawn(admin::serve(listener, Arc::new(admin), admin_stop.clone()));
+    let background = tokio::spawn(background(
+        Arc::clone(&parts.sessions),
+        Arc::clone(&parts.kept),
+        Arc::clone(&metrics),
+    ));
+    parts.prover.fetch_soon();
+    let keeper = tokio::spawn(keep_key(
+        Arc::clone(&parts.keys),
+        Arc::clone(&readiness),
+        config.hmac_refresh,
+    ));
+
+    let service = Provider::new(
+        &config.provider_name,
+        Arc::clone(&parts.mounter),
+        config.mount_deadline,
+        metrics,
+        give_up.clone(),
+    );
+    let service = CsiDriverProviderServer::new(service)
+        .max_decoding_message_size(MAX_REQUEST)
+        .max_encoding_message_size(usize::MAX);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), provider = %config.provider_name, socket = %config.endpoint.display(),
+        store = %config.http_rules.own.first().map(ToString::to_string).unwrap_or_default(),
+        profile = ?config.rules.policy.profile, token_request = config.token_request, "serving"
+    );
+    let draining = Arc::clone(&readiness);
+    tokio::spawn(watch_shutdown(
+        stop.clone(),
+        give_up,
+        draining,
+        config.drain,
+    ));
+    let served = tonic::transport::Server::builder()
+        .max_concurrent_streams(None)
+        .serve_with_incoming_shutdown(service, incoming, stop.clone().cancelled_owned())
+        .await;
+    let asked = stop.is_cancelled();
+    background.abort();
+    keeper.abort();
+    let farewell = async {
+        parts.reads.shut_down().await;
+        parts.sessions.shut_down().await;
+    };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("not every token could be given back in time");
+    }
+    admin_stop.cancel();
+    let _ = admin.await;
+    drop(file);
+    served.context("serving the driver ended")?;
+    if asked {
+        Ok(())
+    } else {
+        Err(anyhow!("the socket's listener ended by itself"))
+    }
+}
+
+async fn background(sessions: Arc<Sessions>, kept: Arc<Kept>, metrics: Arc<Metrics>) {
+    loop {
+        tokio::time::sleep(MAINTENANCE).await;
+        kept.sweep();
+        metrics.leases_tracked(kept.leases());
+        sessions.maintain().await;
+    }
+}
+
+async fn keep_key(keys: Arc<VersionKeys>, readiness: Arc<Readiness>, pause: Duration) {
+    keys.settle().await;
+    readiness.version_key_settled();
+    keys.keep(pause).await;
+}
+
+/// First signal: no new work, finish what is in flight. Second: out at once.
+async fn watch_shutdown(
+    stop: CancellationToken,
+    give_up: CancellationToken,
+    readiness: Arc<Readiness>,
+    drain: Duration,
+) {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("signals cannot be watched");
+        return;
+    };
+    let mut next = async || tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} };
+    next().await;
+    readiness.draining();
+    tracing::info!("shutting down: finishing what is in flight");
+    stop.cancel();
+    tokio::select! {
+        () = tokio::time::sleep(drain) => give_up.cancel(),
+        () = next() => std::process::exit(1),
+    }
+    next().await;
+    std::process::exit(1);
+}
+
+/// The first address that can be had: a host without IPv6 has only the second.
+async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<TcpListener> {
+    let mut last = anyhow!("no address");
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = anyhow!("--health-addr {address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,80 @@
+//! Bodies, capped one by one and all together.
+//!
+//! A small reservation is taken before a body is read and a full one once it proves larger. Small ones
+//! of all requests in flight leave room for a full one, so that nobody waits for ever.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+/// Most replies of a store are far smaller.
+const SMALL: usize = 256 << 10;
+
+const UNIT: usize = 1 << 10;
+
+/// Room in memory for a body, given back on drop.
+pub(super) struct Reserved {
+    _permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// Why a body was not read to its end.
+pub(super) enum BadBody {
+    /// Above the cap.
+    TooLarge,
+    /// The connection ended or broke the protocol.
+    Broken(reqwest::Error),
+}
+
+/// The room of the whole process.
+pub(super) struct Buffers {
+    room: Arc<Semaphore>,
+    cap: usize,
+}
+
+impl Buffers {
+    pub(super) fn new(total: usize, cap: usize) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(total.max(cap + SMALL).div_ceil(UNIT))),
+            cap,
+        }
+    }
+
+    /// Reads a body to its end.
+    pub(super) async fn read(
+        &self,
+        mut response: reqwest::Response,
+    ) -> Result<(Zeroizing<Vec<u8>>, Reserved), BadBody> {
+        let announced = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok());
+        if announced.is_some_and(|length| length > self.cap) {
+            return Err(BadBody::TooLarge);
+        }
+        let small = SMALL.min(self.cap);
+        let mut permits = vec![self.reserve(announced.unwrap_or(small).min(small)).await];
+        let mut reserved = announced.unwrap_or(small).min(small);
+        let mut body = Zeroizing::new(Vec::with_capacity(reserved.min(64 << 10)));
+        while let Some(chunk) = response.chunk().await.map_err(BadBody::Broken)? {
+            if body.len() + chunk.len() > self.cap {
+                return Err(BadBody::TooLarge);
+            }
+            if body.len() + chunk.len() > reserved {
+                permits.push(self.reserve(self.cap - reserved).await);
+                reserved = self.cap;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((body, Reserved { _permits: permits }))
+    }
+
+    async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room);
+        match room.acquire_many_owned(units).await {
+            Ok(permit) => permit,
+            // The semaphore is never closed; without a permit the body would go uncounted.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! From a failed exchange to a fault that names the phase, the place and what helps.
+//!
+//! Only the kinds of errors are told, never their URL: it holds the query.
+
+use std::error::Error;
+use std::time::Duration;
+
+use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::problem::one_line;
+use coffer_provider_core::target::Target;
+
+use super::NoAnswer;
+
+/// The fault of a request that failed before or inside its answer.
+pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
+    let place = target.address.place();
+    let maybe_sent = !error.is_connect() && !error.is_builder();
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return NoAnswer {
+            fault: tls_fault(tls, target),
+            maybe_sent: false,
+        };
+    }
+    let text = innermost(error);
+    let fault = if chain(error).any(|part| part.to_string().contains("dns error")) {
+        Fault::new(
+            Reason::StoreUnreachable,
+            format!(
+                "store {place} cannot be reached: its name does not resolve (phase dns, {text})"
+            ),
+            "check the host in vaultAddress and the cluster's DNS",
+        )
+    } else if error.is_timeout() {
+        Fault::new(
+            Reason::StoreTimeout,
+            format!("store {place} cannot be reached: no connection in time (phase connect)"),
+            "check address, port and network policies",
+        )
+    } else if error.is_connect() {
+        Fault::new(
+            Reason::StoreUnreachable,
+            format!("store {place} cannot be reached: {text} (phase connect)"),
+            "check that it runs, the port, network policies and proxy settings",
+        )
+    } else {
+        Fault::new(
+            Reason::StoreUnreachable,
+            format!("store {place} broke off: {text} (phase answer)"),
+            "see the store's log and what stands between",
+        )
+    };
+    NoAnswer { fault, maybe_sent }
+}
+
+/// The fault of a phase that took too long. The store may be working on the request.
+pub(super) fn timed_out(phase: &str, limit: Duration, target: &Target) -> NoAnswer {
+    let place = target.address.place();
+    NoAnswer {
+        fault: Fault::new(
+            Reason::StoreTimeout,
+            format!(
+                "store {place} gave no complete answer within {} s (phase {phase})",
+                limit.as_secs()
+            ),
+            "check the store's load and what stands between",
+        ),
+        maybe_sent: true,
+    }
+}
+
+/// The fault of a body above the cap.
+pub(super) fn too_large(cap: usize, status: u16, content_type: &str) -> NoAnswer {
+    let kind = one_line(content_type);
+    NoAnswer {
+        fault: Fault::new(
+            Reason::BadAnswer,
+            format!(
+                "the store answered with more than {} MiB (status {status}, {kind})",
+                cap >> 20
+            ),
+            "split the secret, or raise limits.storeBodyBytes",
+        ),
+        maybe_sent: true,
+    }
+}
+
+fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {
+    let place = target.address.place();
+    let name = target
+        .tls
+        .server_name
+        .clone()
+        .unwrap_or_else(|| place.clone());
+    let hint = match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "give the CA that signed it: vaultCACertPath, or the operator's CA bundle"
+        }
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::NotValidForName
+            | rustls::CertificateError::NotValidForNameContext { .. },
+        ) => {
+            "set vaultTLSServerName to a name of the certificate, or use that name in vaultAddress"
+        }
+        rustls::Error::InvalidCertificate(_) => "renew the store's certificate, or check the clock",
+        rustls::Error::InvalidMessage(_) => "does the store speak TLS on this port?",
+        rustls::Error::AlertReceived(_) => {
+            "the store refuses us: does it demand a client certificate?"
+        }
+        _ => "check the TLS settings of both sides",
+    };
+    Fault::new(
+        Reason::StoreTls,
+        format!(
+            "TLS with store {place} failed (name {name}): {}",
+            one_line(&error.to_string())
+        ),
+        hint,
+    )
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        (*error).source()
+    })
+}
+
+/// Finds an error in the chain, also one that an I/O error wraps without naming it as its source.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|part| {
+        part.downcast_ref::<E>().or_else(|| {
+            let inner = part.downcast_ref::<std::io::Error>()?.get_ref()?;
+            inner.downcast_ref::<E>()
+        })
+    })
+}
+
+/// The last cause says what happened; those before it repeat the URL.
+fn innermost(error: &reqwest::Error) -> String {
+    let last = chain(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let short: String = one_line(&last).chars().take(120).collect();
+    if short.contains("://") {
+        "the connection failed".to_owned()
+    } else {
+        short
+    }
+}

@@ -1,0 +1,161 @@
+//! Where a redirect may lead, and what `Retry-After` says. Pure.
+//!
+//! A standby of Vault answers 307 with the address of the active node; anything else that redirects
+//! stands in between and must never see a token.
+
+use std::time::Duration;
+
+use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::problem::shown;
+use coffer_provider_core::target::Address;
+use http::Uri;
+
+/// A redirect that may be followed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) address: Address,
+    pub(super) uri: Uri,
+}
+
+/// The `Location` of an answer that redirects as Vault does; none for every other answer.
+pub(super) fn location(response: &reqwest::Response) -> Option<String> {
+    if ![301, 302, 307].contains(&response.status().as_u16()) {
+        return None;
+    }
+    let value = response.headers().get(http::header::LOCATION)?;
+    Some(value.to_str().unwrap_or_default().to_owned())
+}
+
+/// Decides where the one redirect goes: the same server, or one that the operator named; never from
+/// https to http.
+pub(super) fn follow(
+    from: &Address,
+    location: &str,
+    known: impl Fn(&Address) -> bool,
+) -> Result<Next, Fault> {
+    let refuse = |why: &str| {
+        Fault::new(
+            Reason::BadAnswer,
+            format!(
+                "the store redirects to \"{}\", which is not followed: {why}",
+                shown(location)
+            ),
+            "set vaultAddress to the store itself, or list the address in policy.allowedAddresses",
+        )
+    };
+    if let Some(path) = location
+        .strip_prefix('/')
+        .filter(|path| !path.starts_with('/'))
+    {
+        let uri = format!("{}/{path}", origin(from))
+            .parse()
+            .map_err(|_| refuse("it is no URL"))?;
+        return Ok(Next {
+            address: from.clone(),
+            uri,
+        });
+    }
+    let uri: Uri = location.parse().map_err(|_| refuse("it is no URL"))?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(refuse("it is no URL with a host"));
+    };
+    let to = Address::parse(&format!("{scheme}://{authority}"))
+        .map_err(|_| refuse("it is no store's address"))?;
+    if is_https(from) && !is_https(&to) {
+        return Err(refuse("it leads from https to http"));
+    }
+    if !to.same_server(from) && !known(&to) {
+        return Err(refuse("the token is not meant for that host"));
+    }
+    Ok(Next { address: to, uri })
+}
+
+const fn is_https(address: &Address) -> bool {
+    matches!(address, Address::Tcp { https: true, .. })
+}
+
+fn origin(address: &Address) -> String {
+    match address {
+        Address::Tcp {
+            https,
+            host,
+            port,
+            prefix: _,
+        } => {
+            format!("{}://{host}:{port}", if *https { "https" } else { "http" })
+        }
+        Address::Unix(_) => "http://localhost".to_owned(),
+    }
+}
+
+/// Whole seconds of a `Retry-After`; a date or anything else is none, and the usual pause applies.
+pub(super) fn retry_after(header: &str) -> Option<Duration> {
+    header.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{follow, retry_after};
+    use coffer_provider_core::target::Address;
+
+    fn to(from: &str, location: &str) -> Result<String, String> {
+        let known = Address::parse("https://active:8200").unwrap();
+        follow(&Address::parse(from).unwrap(), location, |address| {
+            address.same_server(&known)
+        })
+        .map(|next| format!("{} {}", next.address, next.uri))
+        .map_err(|fault| fault.what)
+    }
+
+    #[test]
+    fn the_same_server_and_the_operators_are_followed() {
+        assert_eq!(
+            to("https://vault:8200", "/v1/a?b=c").unwrap(),
+            "https://vault:8200 https://vault:8200/v1/a?b=c"
+        );
+        assert_eq!(
+            to("https://vault:8200", "https://vault:8200/v1/a").unwrap(),
+            "https://vault:8200 https://vault:8200/v1/a"
+        );
+        assert_eq!(
+            to("https://vault:8200", "https://active:8200/v1/a").unwrap(),
+            "https://active:8200 https://active:8200/v1/a"
+        );
+    }
+
+    #[test]
+    fn foreign_downgrading_and_senseless_redirects_are_refused() {
+        for (location, expected) in [
+            ("https://evil/v1/a", "not meant for that host"),
+            ("//evil/v1/a", "no URL"),
+            ("https://vault:8201/v1/a", "not meant for that host"),
+            ("http://vault:8200/v1/a", "from https to http"),
+            ("http://active:8200/v1/a", "from https to http"),
+            ("https://vault@evil/", "no store's address"),
+            ("", "no URL"),
+            ("relative", "no URL"),
+        ] {
+            let refused = to("https://vault:8200", location).unwrap_err();
+            assert!(refused.contains(expected), "{location}: {refused}");
+        }
+    }
+
+    #[test]
+    fn only_whole_seconds_are_waited_for() {
+        for (header, expected) in [
+            ("1", Some(1)),
+            (" 120 ", Some(120)),
+            ("", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(
+                retry_after(header),
+                expected.map(Duration::from_secs),
+                "{header}"
+            );
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Fetches the answers of a Mount: from what was issued for the pod before, or from the store.
+//!
+//! Distinct requests go out side by side, bounded per Mount; equal ones of one identity that are in
+//! flight are one. Which requests a class needs is planned in the core.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::refresh::{Freshness, freshness};
+use coffer_provider_core::request::Request;
+use coffer_provider_core::response::{Head, Response};
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use super::endpoint;
+use super::flights::{Flights, Seat};
+use super::http::{NoAnswer, Stores};
+use super::kept::{Kept, KeptKey};
+use super::retry::{Repeat, repeat};
+use super::session::{JwtSource, SessionKey, Sessions, StoreToken};
+use crate::metrics::{CacheName, Metrics, StoreOp};
+use crate::ports::Chance;
+
+/// Who asks, and until when.
+#[derive(Clone)]
+pub struct Asker {
+    /// The login to use.
+    pub session: SessionKey,
+    /// Where a token for it comes from.
+    pub jwt: JwtSource,
+    /// What tells the pod apart: its UID.
+    pub pod: String,
+    /// When the Mount began.
+    pub began: Instant,
+    /// When it must have ended.
+    pub deadline: Instant,
+}
+
+/// An answer, and whether this Mount caused it to be issued.
+#[derive(Clone)]
+pub struct Fetched {
+    /// The answer.
+    pub response: Arc<Response>,
+    /// It came from the store just now, not from memory.
+    pub from_store: bool,
+    /// It was issued for the pod by this Mount, and is kept under its request.
+    pub issued: bool,
+}
+
+/// What a flight carries: the key of the session with everything that makes two answers different.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct FlightKey {
+    session: SessionKey,
+    /// The token's address: after a new login an old flight must not answer.
+    token: usize,
+    request: Request,
+    /// Set where an answer belongs to one pod.
+    pod: Option<String>,
+}
+
+type Landed = Result<(Arc<Response>, Freshness), Fault>;
+
+/// The reads of the process.
+pub struct Reads {
+    stores: Arc<Stores>,
+    sessions: Arc<Sessions>,
+    kept: Arc<Kept>,
+    flights: Flights<FlightKey, Landed>,
+    /// Reads whose answers turned out to belong to one pod each.
+    per_pod: Mutex<HashSet<String>>,
+    per_mount: usize,
+    chance: Arc<dyn Chance>,
+    metrics: Arc<Metrics>,
+}
+
+/// How many leased paths are remembered; a forgotten one costs a second request at its next flight.
+const MAX_LEASED_PATHS: usize = 10_000;
+
+impl Reads {
+    /// Up to `per_mount` requests of one Mount are in flight.
+    #[must_use]
+    pub fn new(
+        stores: Arc<Stores>,
+        sessions: Arc<Sessions>,
+        kept: Arc<Kept>,
+        per_mount: usize,
+        chance: Arc<dyn Chance>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            stores,
+            sessions,
+            kept,
+            flights: Flights::default(),
+            per_pod: Mutex::default(),
+            per_mount: per_mount.max(1),
+            chance,
+            metrics,
+        }
+    }
+
+    /// Fetches all requests of a Mount, in their order. When the store as a whole cannot answer, what
+    /// was not asked yet is not asked any more and fails in the same way.
+    ///
+    /// # Errors
+    /// Those of a login that was needed; a request's own fault stands in its place of the result.
+    pub async fn fetch_all(
+        self: &Arc<Self>,
+        asker: &Asker,
+        requests: &[Request],
+    ) -> Result<Vec<Result<Fetched, Fault>>, Fault> {
+        let mut fetched: Vec<Option<Result<Fetched, Fault>>> = requests
+            .iter()
+            .map(|request| self.from_memory(asker, request).map(Ok))
+            .collect();
+        if fetched.iter().all(Option::is_some) {
+            return Ok(fetched.into_iter().flatten().collect());
+        }
+        let token = self
+            .sessions
+            .token(&asker.session, &asker.jwt, asker.deadline)
+            .await?;
+        let broken: Mutex<Option<Fault>> = Mutex::new(None);
+        let missing: Vec<usize> = (0..requests.len())
+            .filter(|at| fetched[*at].is_none())
+            .collect();
+        let answers: Vec<(usize, Result<Fetched, Fault>)> = stream::iter(missing)
+            .map(|at| {
+                let (token, broken) = (&token, &broken);
+                async move {
+                    let known = broken
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .clone();
+                    let answer = match known {
+                        Some(fault) => Err(fault),
+                        None => self.from_store(asker, token, &requests[at]).await,
+                    };
+                    if let Err(fault) = &answer
+                        && fault.reason.is_whole_store()
+                    {
+                        *broken.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(fault.clone());
+                    }
+                    (at, answer)
+                }
+            })
+            .buffer_unordered(self.per_mount)
+            .collect()
+            .await;
+        for (at, answer) in answers {
+            fetched[at] = Some(answer);
+        }
+        self.sessions.release(token);
+        Ok(fetched.into_iter().flatten().collect())
+    }
+
+    /// Gives back what this Mount caused to be issued, because it failed in another place and nobody
+    /// will ever get it.
+    pub fn give_back(self: &Arc<Self>, asker: &Asker, request: &Request) {
+        let Some(issued) = self.kept.take(&self.kept_key(asker, request)) else {
+            return;
+        };
+        if let Some(lease) = issued.response.lease() {
+            self.sessions.spawn_revoke_lease(issued.token, lease.id);
+        }
+    }
+
+    /// Waits until all reads have ended.
+    pub async fn shut_down(&self) {
+        self.flights.shut_down().await;
+    }
+
+    fn kept_key(&self, asker: &Asker, request: &Request) -> KeptKey {
+        KeptKey {
+            pod: asker.pod.clone(),
+            identity: asker.session.identity.clone(),
+            request: request.clone(),
+        }
+    }
+
+    fn from_memory(&self, asker: &Asker, request: &Request) -> Option<Fetched> {
+        let kept = self.kept.get(&self.kept_key(asker, request));
+        self.metrics.cache_lookup(CacheName::Memory, kept.is_some());
+        let response = kept?.response;
+        self.metrics.served_memory();
+        Some(Fetched {
+            response,
+            from_store: false,
+            issued: false,
+        })
+    }
+
+    /// Asks the store; after a 403 once more if the token had died.
+    async fn from_store(
+        self: &Arc<Self>,
+        asker: &Asker,
+        token: &Arc<StoreToken>,
+        request: &Request,
+    ) -> Result<Fetched, Fault> {
+        let denied = match self.fly(asker, token, request).await {
+            Err(fault) if fault.reason == Reason::Denied => fault,
+            outcome => return outcome,
+        };
+        let newer = self
+            .sessions
+            .after_denial(
+                &asker.session,
+                token,
+                &asker.jwt,
+                asker.began,
+                asker.deadline,
+            )
+            .await;
+        match newer {
+            Some(newer) => self.fly(asker, &newer, request).await,
+            None => Err(denied),
+        }
+    }
+
+    async fn fly(
+        self: &Arc<Self>,
+        asker: &Asker,
+        token: &Arc<StoreToken>,
+        request: &Request,
+    ) -> Result<Fetched, Fault> {
+        let alone = request.generates() || self.is_per_pod(request);
+        let (seat, landed) = self.board(asker, token, request, alone).await;
+        let (response, freshness) = landed?;
+        if seat == Seat::Leader || matches!(freshness, Freshness::ReadAgain) {
+            let issued = matches!(freshness, Freshness::KeepForPod(_));
+            return Ok(Fetched {
+                response,
+                from_store: true,
+                issued,
+            });
+        }
+        // The answer that we shared belongs to the pod that asked first.
+        let (_, landed) = self.board(asker, token, request, true).await;
+        landed.map(|(response, _)| Fetched {
+            response,
+            from_store: true,
+            issued: true,
+        })
+    }
+
+    async fn board(
+        self: &Arc<Self>,
+        asker: &Asker,
+        token: &Arc<StoreToken>,
+        request: &Request,
+        alone: bool,
+    ) -> (Seat, Landed) {
+        let key = FlightKey {
+            session: asker.session.clone(),
+            token: Arc::as_ptr(token) as usize,
+            request: request.clone(),
+            pod: alone.then(|| asker.pod.clone()),
+        };
+        let (this, asker, token, request) = (
+            Arc::clone(self),
+            asker.clone(),
+            Arc::clone(token),
+            request.clone(),
+        );
+        let (seat, landed) = self
+            .flights
+            .fly(key, move || async move {
+                this.ask(&asker, &token, &request).await
+            })
+            .await;
+        if seat == Seat::Passenger {
+            self.metrics.store_coalesced();
+        }
+        let lost = || {
+            Fault::new(
+                Reason::Internal,
+                "the read ended unexpectedly",
+                "report this",
+            )
+        };
+        (seat, landed.unwrap_or_else(|_| Err(lost())))
+    }
+
+    /// The flight itself: asks the store, and keeps for the asking pod what was issued.
+    async fn ask(&self, asker: &Asker, token: &Arc<StoreToken>, request: &Request) -> Landed {
+        let kind = if request.generates() {
+            Repeat::OnlyIfNotSent
+        } else {
+            Repeat::Yes
+        };
+        let attempt = || self.attempt(asker, token, request);
+        let outcome = repeat(
+            kind,
+            asker.deadline,
+            || self.chance.random(),
+            &self.metrics,
+            attempt,
+        )
+        .await;
+        let response = Arc::new(outcome.map_err(|failed| told(failed, request))?);
+        let freshness = freshness(request, &response, self.chance.now().as_second());
+        if let Freshness::KeepForPod(life) = freshness {
+            self.note_per_pod(request);
+            self.kept.put(
+                self.kept_key(asker, request),
+                Arc::clone(&response),
+                Arc::clone(token),
+                life,
+            );
+        }
+        Ok((response, freshness))
+    }
+
+    async fn attempt(
+        &self,
+        asker: &Asker,
+        token: &StoreToken,
+        request: &Request,
+    ) -> Result<Response, NoAnswer> {
+        let target = &asker.session.identity.target;
+        let op = if request.generates() {
+            StoreOp::Write
+        } else {
+            StoreOp::Read
+        };
+        let prepared =
+            endpoint::object(target, token.secret(), request).map_err(|fault| NoAnswer {
+                fault,
+                maybe_sent: false,
+            })?;
+        let answer = self.stores.send(target, prepared, op).await?;
+        let head = Head {
+            status: answer.status,
+            content_type: &answer.content_type,
+        };
+        Response::read(head, &answer.body).map_err(|fault| NoAnswer {
+            fault: Fault {
+                retry_after: answer.retry_after,
+                ..hinted(fault, request)
+            },
+            maybe_sent: true,
+        })
+    }
+
+    fn is_per_pod(&self, request: &Request) -> bool {
+        self.per_pod
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&request.path)
+    }
+
+    fn note_per_pod(&self, request: &Request) {
+        let mut paths = self.per_pod.lock().unwrap_or_else(PoisonError::into_inner);
+        if paths.len() >= MAX_LEASED_PATHS {
+            paths.clear();
+        }
+        paths.insert(request.path.clone());
+    }
+}
+
+/// A request that may have issued something says so: an operator may want to look for it.
+fn told(failed: NoAnswer, request: &Request) -> Fault {
+    let NoAnswer {
+        mut fault,
+        maybe_sent,
+    } = failed;
+    if request.generates() && maybe_sent && fault.reason.heals() {
+        fault.what += "; it may have been issued and is not asked for twice";
+    }
+    fault
+}
+
+/// Adds what most often is wrong with a path that is denied or not found.
+fn hinted(fault: Fault, request: &Request) -> Fault {
+    if !matches!(fault.reason, Reason::Denied | Reason::NotFound) || request.generates() {
+        return fault;
+    }
+    let mut parts = request.path.splitn(3, '/');
+    let (Some(mount), Some(second)) = (parts.next(), parts.next()) else {
+        return fault;
+    };
+    let rest = parts
+        .next()
+        .map(|rest| format!("/{rest}"))
+        .unwrap_or_default();
+    let versioned = fault.what.contains("versioned");
+    let hint = match fault.reason {
+        _ if versioned || !matches!(second, "data" | "metadata" | "creds" | "issue") => {
+            format!(
+                "{}; if {mount} is KV version 2, the path needs data/: {mount}/data/{second}{rest}",
+                fault.hint
+            )
+        }
+        Reason::NotFound if second == "data" => {
+            format!(
+                "{}; if {mount} is KV version 1, the path has no data/: {mount}{rest}",
+                fault.hint
+            )
+        }
+        _ => return fault,
+    };
+    fault.with_hint(hint)
+}

@@ -1,0 +1,243 @@
+//! The exchanges of a session: login, renewal, look-up and revocation.
+
+use std::time::Duration;
+
+use coffer_provider_core::auth::Identity;
+use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::gojson::Json;
+use coffer_provider_core::response::{Head, Response};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::{JwtSource, Sessions, StoreToken};
+use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
+use crate::vault::endpoint;
+use crate::vault::http::{Answer, NoAnswer};
+use crate::vault::retry::{Repeat, repeat};
+
+impl Sessions {
+    /// Logs in once, as often as it takes to get an answer.
+    pub(super) async fn log_in(
+        &self,
+        identity: &Identity,
+        jwt: &JwtSource,
+        deadline: Instant,
+    ) -> Result<StoreToken, Fault> {
+        let requested;
+        let jwt = match jwt {
+            JwtSource::Driver(token) => token.as_ref(),
+            JwtSource::Request(pod, audience) => {
+                requested = self.requests.request(pod, audience.as_deref()).await?;
+                &requested
+            }
+        };
+        let attempt = || self.login_attempt(identity, jwt);
+        let outcome = repeat(
+            Repeat::Yes,
+            deadline,
+            || self.chance.random(),
+            &self.metrics,
+            attempt,
+        )
+        .await;
+        let result = match &outcome {
+            Ok(_) => LoginResult::Ok,
+            Err(failed) if failed.fault.reason == Reason::LoginRefused => LoginResult::Refused,
+            Err(_) => LoginResult::Error,
+        };
+        self.metrics.login(method(&identity.auth_mount), result);
+        outcome.map_err(|failed| failed.fault)
+    }
+
+    async fn login_attempt(
+        &self,
+        identity: &Identity,
+        jwt: &SecretString,
+    ) -> Result<StoreToken, NoAnswer> {
+        let target = &identity.target;
+        let prepared = endpoint::login(target, &identity.auth_mount, &identity.role, jwt)
+            .map_err(never_sent)?;
+        let answer = self.stores.send(target, prepared, StoreOp::Login).await?;
+        let response = read(&answer).map_err(|fault| answered(refused_login(fault, identity)))?;
+        let auth = response.auth().ok_or_else(|| answered(no_token(&answer)))?;
+        if auth
+            .get("mfa_requirement")
+            .is_some_and(|demand| !demand.is_null())
+        {
+            return Err(answered(Fault::new(
+                Reason::LoginRefused,
+                "the store demands a second factor",
+                "workloads cannot give one: exempt the role",
+            )));
+        }
+        let (token, life, renewable) = parts(auth).ok_or_else(|| answered(no_token(&answer)))?;
+        Ok(StoreToken::issued(target.clone(), token, life, renewable))
+    }
+
+    /// Renews a token by its default.
+    pub(super) async fn renew(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
+        let renewed = self.renew_attempt(token).await;
+        self.metrics.renewal(RenewKind::Token, renewed.is_ok());
+        renewed
+    }
+
+    async fn renew_attempt(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
+        let prepared = endpoint::renew_self(&token.target, token.secret())?;
+        let answer = self
+            .stores
+            .send(&token.target, prepared, StoreOp::Renew)
+            .await
+            .map_err(|failed| failed.fault)?;
+        let response = read(&answer)?;
+        let (_, life, renewable) = response
+            .auth()
+            .and_then(parts)
+            .ok_or_else(|| no_token(&answer))?;
+        Ok(token.renewed(life, renewable))
+    }
+
+    /// Whether the store still knows a token. What cannot be found out counts as alive: a login would
+    /// not help then either.
+    pub(super) async fn still_lives(&self, token: &StoreToken) -> bool {
+        let Ok(prepared) = endpoint::lookup_self(&token.target, token.secret()) else {
+            return true;
+        };
+        let answer = self
+            .stores
+            .send(&token.target, prepared, StoreOp::Read)
+            .await;
+        answer.map_or(true, |answer| answer.status != 403)
+    }
+
+    /// Gives a token back, at best effort.
+    pub(super) async fn revoke(&self, token: &StoreToken) {
+        let Ok(prepared) = endpoint::revoke_self(&token.target, token.secret()) else {
+            return;
+        };
+        let answer = self
+            .stores
+            .send(&token.target, prepared, StoreOp::Revoke)
+            .await;
+        let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
+        self.metrics.revocation(RenewKind::Token, ok);
+    }
+
+    /// Gives a lease back, at best effort.
+    pub async fn revoke_lease(&self, token: &StoreToken, lease: &str) {
+        let Ok(prepared) = endpoint::revoke_lease(&token.target, token.secret(), lease) else {
+            return;
+        };
+        let answer = self
+            .stores
+            .send(&token.target, prepared, StoreOp::Revoke)
+            .await;
+        let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
+        self.metrics.revocation(RenewKind::Lease, ok);
+    }
+}
+
+fn read(answer: &Answer) -> Result<Response, Fault> {
+    let head = Head {
+        status: answer.status,
+        content_type: &answer.content_type,
+    };
+    Response::read(head, &answer.body).map_err(|fault| Fault {
+        retry_after: answer.retry_after,
+        ..fault
+    })
+}
+
+fn never_sent(fault: Fault) -> NoAnswer {
+    NoAnswer {
+        fault,
+        maybe_sent: false,
+    }
+}
+
+fn answered(fault: Fault) -> NoAnswer {
+    NoAnswer {
+        fault,
+        maybe_sent: true,
+    }
+}
+
+/// Token, life and whether it is renewable; none unless all of it can be used.
+fn parts(auth: &Json) -> Option<(SecretString, Duration, bool)> {
+    let token = auth
+        .get("client_token")
+        .and_then(Json::as_str)
+        .filter(|token| endpoint::is_sendable(token))?;
+    let seconds = auth.get("lease_duration").and_then(Json::as_i64)?;
+    let life = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
+    let renewable = auth
+        .get("renewable")
+        .and_then(Json::as_bool)
+        .unwrap_or(false);
+    Some((
+        SecretString::from(token.to_owned()),
+        Duration::from_secs(life),
+        renewable,
+    ))
+}
+
+fn no_token(answer: &Answer) -> Fault {
+    Fault::new(
+        Reason::BadAnswer,
+        format!(
+            "login returned no token (status {}, {} bytes)",
+            answer.status,
+            answer.body.len()
+        ),
+        "check that vaultAddress points at the store and that the auth mount is one for logins",
+    )
+}
+
+/// What a refused login means: the store answers 400 to an unknown role and 403 to a wrong binding.
+fn refused_login(fault: Fault, identity: &Identity) -> Fault {
+    if !matches!(
+        fault.reason,
+        Reason::Denied | Reason::BadRequest | Reason::NotFound
+    ) {
+        return fault;
+    }
+    let what = fault.what.to_ascii_lowercase();
+    let (mount, role) = (&identity.auth_mount, &identity.role);
+    let hint = if what.contains("audience") || what.contains("aud") {
+        "the role expects another audience: set audience in the class to the role's".to_owned()
+    } else if what.contains("not authorized") || what.contains("bound") || what.contains("claim") {
+        format!("bind this service account and namespace to role {role} of auth/{mount}")
+    } else if what.contains("expired") || what.contains("not valid yet") {
+        "clock skew? compare the clocks of the store and the node".to_owned()
+    } else if what.contains("role") {
+        format!("create role {role} in auth/{mount}, or name an existing one")
+    } else {
+        format!(
+            "check that auth/{mount} exists, that role {role} binds this service account, and the audience"
+        )
+    };
+    Fault {
+        reason: Reason::LoginRefused,
+        hint,
+        ..fault
+    }
+}
+
+/// The metric's method, by the mount's name: the class does not say which method it is.
+fn method(mount: &str) -> LoginMethod {
+    if mount.contains("kubernetes") || mount.contains("k8s") {
+        LoginMethod::Kubernetes
+    } else if mount.contains("jwt") || mount.contains("oidc") {
+        LoginMethod::Jwt
+    } else {
+        LoginMethod::Other
+    }
+}
+
+/// The JWT's bytes, for hashing only.
+#[must_use]
+pub(crate) fn digest(jwt: &SecretString) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, jwt.expose_secret().as_bytes());
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_ref());
+    out
+}

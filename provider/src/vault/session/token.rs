@@ -1,0 +1,103 @@
+//! A store token with its life and the leases that hang on it. It has no Debug and leaves no copy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use coffer_provider_core::refresh::two_thirds;
+use coffer_provider_core::target::Target;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+/// A token that a store issued.
+pub struct StoreToken {
+    pub(super) target: Target,
+    pub(super) secret: Arc<SecretString>,
+    pub(super) obtained: Instant,
+    /// None for a token of the operator, whose life is not ours to watch.
+    pub(super) life: Option<Duration>,
+    pub(super) renewable: bool,
+    /// Shared by the token before and after a renewal: it is the same token to the store.
+    leases: Arc<AtomicUsize>,
+}
+
+/// Says that a live lease hangs on a token; counted until dropped.
+pub struct LeaseGuard(Arc<AtomicUsize>);
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl StoreToken {
+    pub(super) fn issued(
+        target: Target,
+        secret: SecretString,
+        life: Duration,
+        renewable: bool,
+    ) -> Self {
+        Self {
+            target,
+            secret: Arc::new(secret),
+            obtained: Instant::now(),
+            life: Some(life),
+            renewable,
+            leases: Arc::default(),
+        }
+    }
+
+    pub(super) fn given(target: Target, secret: SecretString) -> Self {
+        Self {
+            life: None,
+            ..Self::issued(target, secret, Duration::ZERO, false)
+        }
+    }
+
+    /// The same token with a new life.
+    pub(super) fn renewed(&self, life: Duration, renewable: bool) -> Self {
+        Self {
+            target: self.target.clone(),
+            secret: Arc::clone(&self.secret),
+            obtained: Instant::now(),
+            life: Some(life),
+            renewable,
+            leases: Arc::clone(&self.leases),
+        }
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+
+    /// Whether it is in the first two thirds of its life.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.life
+            .is_none_or(|life| now < self.obtained + two_thirds(life).max(Duration::from_secs(1)))
+    }
+
+    /// Whether its life is over.
+    #[must_use]
+    pub fn has_ended(&self, now: Instant) -> bool {
+        self.life.is_some_and(|life| now >= self.obtained + life)
+    }
+
+    /// Notes a lease that ends when the token does.
+    #[must_use]
+    pub fn hold_lease(&self) -> LeaseGuard {
+        self.leases.fetch_add(1, Ordering::Relaxed);
+        LeaseGuard(Arc::clone(&self.leases))
+    }
+
+    pub(super) fn has_leases(&self) -> bool {
+        self.leases.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ours, alive, and nothing hangs on it.
+    pub(super) fn may_be_revoked(&self, now: Instant) -> bool {
+        self.life.is_some() && !self.has_leases() && !self.has_ended(now)
+    }
+}

@@ -1,0 +1,279 @@
+//! A real kube-apiserver with its etcd, without controllers and nodes.
+//!
+//! The programs come from `$KUBEBUILDER_ASSETS`, else from `.tools/bin`; the flags and what is not to be
+//! expected of such a server stand in `tests/cluster/README.md`. Objects are made in `objects`.
+
+mod objects;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fixture::{directory, eventually, free_port, program, random_hex};
+use crate::process::Running;
+use crate::tls::{Authority, install_crypto};
+
+/// Three seconds on an idle machine; etcd alone may take twenty on a busy one.
+const READY: Duration = Duration::from_secs(90);
+
+/// A running API server. Both processes end on drop.
+pub struct ApiServer {
+    url: String,
+    authority: String,
+    admin_token: String,
+    client: Client,
+    server: Running,
+    etcd: Running,
+    directory: TempDir,
+}
+
+impl ApiServer {
+    /// The issuer's name in every service account token.
+    pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+    /// Starts both and waits until requests are served.
+    ///
+    /// # Errors
+    /// When a program is missing or ends; with the end of its log.
+    pub async fn start() -> Result<Self> {
+        install_crypto();
+        let directory = directory("api")?;
+        let (port, admin_token) = (free_port()?, random_hex(16)?);
+        let authority = write_files(directory.path(), &admin_token)?;
+        let etcd = start_etcd(directory.path())?;
+        let server = start_server(directory.path(), port)?;
+        let url = format!("https://127.0.0.1:{port}");
+        let client = connect(kubeconfig(&url, &authority, &admin_token)).await?;
+        let mut started = Self {
+            url,
+            authority,
+            admin_token,
+            client,
+            directory,
+            server,
+            etcd,
+        };
+        started.ready().await?;
+        Ok(started)
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        eventually(READY, "a ready API server", async || {
+            self.etcd.still_running()?;
+            self.server.still_running()?;
+            let ready = http::Request::get("/readyz").body(Vec::new())?;
+            let answer = self.client.request_text(ready).await?;
+            ensure!(answer == "ok", "readyz answers {answer:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// `https://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The certificate of the server's authority, as PEM.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// A client with all rights.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A kubeconfig with all rights, as a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn admin_kubeconfig(&self) -> Result<PathBuf> {
+        self.write_kubeconfig("admin", &self.admin_token)
+    }
+
+    /// A kubeconfig of a service account, as a file; its token lives an hour.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub async fn kubeconfig_for(&self, namespace: &str, service_account: &str) -> Result<PathBuf> {
+        let token = self
+            .create_token(namespace, service_account, &[], None, 3600)
+            .await?;
+        self.write_kubeconfig(&format!("{namespace}-{service_account}"), &token.jwt)
+    }
+
+    /// A client with the rights of a service account.
+    ///
+    /// # Errors
+    /// As [`Self::kubeconfig_for`].
+    pub async fn client_for(&self, namespace: &str, service_account: &str) -> Result<Client> {
+        let token = self
+            .create_token(namespace, service_account, &[], None, 3600)
+            .await?;
+        connect(kubeconfig(&self.url, &self.authority, &token.jwt)).await
+    }
+
+    /// The keys that verify service account tokens.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn jwks(&self) -> Result<Value> {
+        let request = http::Request::get("/openid/v1/jwks").body(Vec::new())?;
+        Ok(serde_json::from_str(
+            &self.client.request_text(request).await?,
+        )?)
+    }
+
+    /// Whether a client may do this: `verb` on a resource such as `secrets` in a namespace.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn allowed(
+        client: Client,
+        namespace: &str,
+        verb: &str,
+        resource: &str,
+    ) -> Result<bool> {
+        let attributes = serde_json::from_value(
+            json!({"namespace": namespace, "verb": verb, "resource": resource}),
+        )?;
+        let spec = SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            ..Default::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec,
+            ..Default::default()
+        };
+        let answer = kube::Api::all(client)
+            .create(&kube::api::PostParams::default(), &review)
+            .await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+
+    /// What the server wrote so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Makes the server hang (`STOP`) or go on (`CONT`), for tests of a stalled API.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        self.server.signal(signal)
+    }
+
+    fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let path = self.directory.path().join(format!("{name}.kubeconfig"));
+        // JSON is YAML too.
+        fs::write(
+            &path,
+            kubeconfig(&self.url, &self.authority, token).to_string(),
+        )?;
+        Ok(path)
+    }
+}
+
+fn binary(name: &str) -> Result<PathBuf> {
+    let assets =
+        std::env::var_os("KUBEBUILDER_ASSETS").map(|directory| Path::new(&directory).join(name));
+    match assets {
+        Some(path) => {
+            ensure!(path.is_file(), "KUBEBUILDER_ASSETS has no {name}");
+            Ok(path)
+        }
+        None => program(&[name]).context("tools/install.sh builds it"),
+    }
+}
+
+/// Keys, certificates and the admin's token; the authority's certificate as PEM.
+fn write_files(directory: &Path, admin_token: &str) -> Result<String> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    fs::write(directory.join("sa.key"), key.serialize_pem())?;
+    fs::write(directory.join("sa.pub"), key.public_key_pem())?;
+    fs::write(
+        directory.join("tokens.csv"),
+        format!("{admin_token},admin,admin,\"system:masters\"\n"),
+    )?;
+    let authority = Authority::new("Coffer test cluster")?;
+    authority
+        .server(&["127.0.0.1", "localhost"])?
+        .write(directory, "server")?;
+    Ok(authority.pem().to_owned())
+}
+
+fn start_etcd(directory: &Path) -> Result<Running> {
+    let place = directory.display();
+    let mut command = Command::new(binary("etcd")?);
+    command.env_clear().args([
+        "--name=test",
+        &format!("--data-dir={place}/etcd"),
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        &format!("--listen-client-urls=unix://{place}/etcd.sock"),
+        "--advertise-client-urls=http://127.0.0.1:0",
+        "--listen-peer-urls=http://127.0.0.1:0",
+        "--initial-advertise-peer-urls=http://127.0.0.1:0",
+        "--initial-cluster=test=http://127.0.0.1:0",
+    ]);
+    Running::start("etcd", &mut command, directory)
+}
+
+fn start_server(directory: &Path, port: u16) -> Result<Running> {
+    let place = directory.display();
+    let mut command = Command::new(binary("kube-apiserver")?);
+    command.env_clear().args([
+        &format!("--etcd-servers=unix://{place}/etcd.sock"),
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        &format!("--secure-port={port}"),
+        &format!("--cert-dir={place}/apiserver"),
+        &format!("--tls-cert-file={place}/server.crt"),
+        &format!("--tls-private-key-file={place}/server.key"),
+        &format!("--service-account-issuer={}", ApiServer::ISSUER),
+        &format!("--service-account-signing-key-file={place}/sa.key"),
+        &format!("--service-account-key-file={place}/sa.pub"),
+        &format!("--token-auth-file={place}/tokens.csv"),
+        "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.96.0.0/24",
+        "--endpoint-reconciler-type=none",
+    ]);
+    Running::start("kube-apiserver", &mut command, directory)
+}
+
+fn kubeconfig(url: &str, authority: &str, token: &str) -> Value {
+    use base64::Engine as _;
+    let authority = base64::prelude::BASE64_STANDARD.encode(authority);
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": url, "certificate-authority-data": authority}}],
+        "users": [{"name": "test", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "default"}}],
+    })
+}
+
+async fn connect(kubeconfig: Value) -> Result<Client> {
+    let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! The test harness: plays the driver, runs real stores and API servers, and scripts false ones.
+//!
+//! What Coffer should do is asserted in the levels `it` and `e2e`, not here; here is only what they
+//! stand on, and the tests that prove it. A missing binary is an error, never a skip. Modules in
+//! reading order:
+
+/// A real kube-apiserver with etcd.
+pub mod apiserver;
+/// Plays the Secrets Store CSI driver and kubelet against a provider's socket.
+pub mod driver;
+/// Directories, ports and waiting.
+pub mod fixture;
+/// The real provider binary as a process.
+pub mod provider;
+/// Stands between a provider and a real store: counts, delays, cuts.
+pub mod proxy;
+/// A store whose every answer a test decides, in process.
+pub mod scripted;
+/// Certificates for servers and clients, and the one crypto provider.
+pub mod tls;
+/// A real OpenBao or Vault, and the identities that log in to it.
+pub mod vault;
+
+/// HTTP/1.1 requests off a socket, for the scripted store and the proxy.
+mod http1;
+/// Child processes that end with their owner.
+pub mod process;

@@ -6,7 +6,7 @@ use std::path::Path;
 ///
 /// Messages that carry secrets get their Debug from `src/redact.rs`; the gRPC client and server stand
 /// behind features, so that the pure cores can use the crate without tonic.
-pub fn generate(crate_dir: &Path) -> Result<String, Box<dyn std::error::Error>> {
+pub(crate) fn generate(crate_dir: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let out = tempfile::tempdir()?;
     let root = crate_dir.join("csi/v1alpha1");
     let descriptors = protox::compile(["service.proto"], [&root])?;

@@ -9,7 +9,7 @@ use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_to
 use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
 use coffer_provider_core::mount::{MountFile, assemble};
 use coffer_provider_core::params::{
-    ClassSpec, Dialect, MountSpec, Note, Parameters, Wire, read_mount,
+    ClassSpec, Dialect, MountSpec, Note, Parameters, Refused, Wire, read_mount,
 };
 use coffer_provider_core::policy::{Policy, Verdict};
 use coffer_provider_core::problem::Problem;
@@ -229,7 +229,7 @@ impl Mounter {
         }
     }
 
-    fn class(&self, parameters: Parameters) -> Result<Arc<ClassSpec>, Arc<Vec<Problem>>> {
+    fn class(&self, parameters: Parameters) -> Result<Arc<ClassSpec>, Refused> {
         let known = self
             .classes
             .lock()
@@ -241,7 +241,7 @@ impl Mounter {
         if let Some(class) = known {
             return Ok(class);
         }
-        let class = Arc::new(ClassSpec::parse(&parameters, self.rules.dialect).map_err(Arc::new)?);
+        let class = Arc::new(ClassSpec::parse(&parameters, self.rules.dialect)?);
         self.report_notes(&class);
         let mut classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
         if classes.len() >= MAX_CLASSES {

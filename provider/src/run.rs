@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use async_trait::async_trait;
 use coffer_proto::v1alpha1::csi_driver_provider_server::CsiDriverProviderServer;
 use coffer_provider_core::problem::Problem;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Readiness};
@@ -138,11 +139,48 @@ pub async fn cluster(config: &Config, metrics: &Arc<Metrics>) -> Option<Cluster>
     })
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Says when to stop: once to finish what is in flight, a second time to leave at once.
+#[async_trait]
+pub trait StopRequests: Send + 'static {
+    /// Waits for the next request.
+    async fn next(&mut self);
+}
+
+/// SIGTERM and SIGINT.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their default, which ends the process.
+    ///
+    /// # Errors
+    /// When they cannot be watched.
+    pub fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+#[async_trait]
+impl StopRequests for Signals {
+    async fn next(&mut self) {
+        tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
+    }
+}
+
+/// Serves until asked to stop.
 ///
 /// # Errors
 /// When socket or admin listener cannot be had, or serving ends by itself.
-pub async fn serve(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+pub async fn serve(
+    config: Config,
+    metrics: Arc<Metrics>,
+    stops: impl StopRequests,
+) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
     let cluster = cluster(&config, &metrics).await;
@@ -193,6 +231,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<()> 
     );
     let draining = Arc::clone(&readiness);
     tokio::spawn(watch_shutdown(
+        stops,
         stop.clone(),
         give_up,
         draining,
@@ -238,30 +277,23 @@ async fn keep_key(keys: Arc<VersionKeys>, readiness: Arc<Readiness>, pause: Dura
     keys.keep(pause).await;
 }
 
-/// First signal: no new work, finish what is in flight. Second: out at once.
+/// First request: no new work, finish what is in flight. Second: out at once.
 async fn watch_shutdown(
+    mut stops: impl StopRequests,
     stop: CancellationToken,
     give_up: CancellationToken,
     readiness: Arc<Readiness>,
     drain: Duration,
 ) {
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("signals cannot be watched");
-        return;
-    };
-    let mut next = async || tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} };
-    next().await;
+    stops.next().await;
     readiness.draining();
     tracing::info!("shutting down: finishing what is in flight");
     stop.cancel();
     tokio::select! {
         () = tokio::time::sleep(drain) => give_up.cancel(),
-        () = next() => std::process::exit(1),
+        () = stops.next() => std::process::exit(1),
     }
-    next().await;
+    stops.next().await;
     std::process::exit(1);
 }
 

@@ -116,11 +116,8 @@ mod tests {
             permission: "420",
             target_path: "/t",
         };
-        let parse = |parameters: Parameters| {
-            ClassSpec::parse(&parameters, Dialect::Vault)
-                .map(Arc::new)
-                .map_err(Arc::new)
-        };
+        let parse =
+            |parameters: Parameters| ClassSpec::parse(&parameters, Dialect::Vault).map(Arc::new);
         read_mount(wire, parse).unwrap_or_else(|p| panic!("{p:?}"))
     }
 

@@ -44,35 +44,61 @@ pub struct Object {
     pub unknown_keys: Vec<String>,
 }
 
-/// Reads the text of the `objects` parameter. Empty text and `null` are an empty list; null items are
-/// dropped; only the first document counts.
+/// What the text of the `objects` parameter says, and what is wrong with it.
+#[derive(Default)]
+pub struct Objects {
+    /// The objects with their places in the list. One whose name or path cannot be read is left out;
+    /// any other attribute that cannot be read stands at its default.
+    pub objects: Vec<(usize, Object)>,
+    /// All problems of all objects; a single one when the text is not YAML at all.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the text of the `objects` parameter as far as it can be read. Empty text and `null` are an
+/// empty list; null items are dropped; only the first document counts.
+#[must_use]
+pub fn read_objects(text: &str) -> Objects {
+    read(text).unwrap_or_else(|problem| Objects {
+        objects: Vec::new(),
+        problems: vec![problem],
+    })
+}
+
+/// Reads the text of the `objects` parameter, all or nothing.
 ///
 /// # Errors
-/// All problems of all objects; a single one when the text is not YAML at all.
+/// All problems of all objects.
 pub fn parse_objects(text: &str) -> Result<Vec<Object>, Vec<Problem>> {
-    let Some(tree) = yaml::load(text).map_err(|problem| vec![problem])? else {
-        return Ok(Vec::new());
+    let Objects { objects, problems } = read_objects(text);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(objects.into_iter().map(|(_, object)| object).collect())
+}
+
+fn read(text: &str) -> Result<Objects, Problem> {
+    let Some(tree) = yaml::load(text)? else {
+        return Ok(Objects::default());
     };
     let items = match &tree.node(tree.root()).kind {
         Kind::Sequence(items) => items.as_slice(),
         Kind::Scalar { .. } if scalar::is_null(tree.node(tree.root())) => &[],
-        _ => return Err(vec![not_a_list(&tree)]),
+        _ => return Err(not_a_list(&tree)),
     };
-    read_items(&tree, items)
+    Ok(read_items(&tree, items))
 }
 
-fn read_items(tree: &Tree, items: &[NodeId]) -> Result<Vec<Object>, Vec<Problem>> {
+fn read_items(tree: &Tree, items: &[NodeId]) -> Objects {
     let mut reader = Reader::new(tree);
     let mut objects = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         if !scalar::is_null(tree.node(*item)) {
-            objects.extend(reader.object(index, *item));
+            objects.extend(reader.object(index, *item).map(|object| (index, object)));
         }
     }
-    if reader.problems.is_empty() {
-        Ok(objects)
-    } else {
-        Err(reader.problems)
+    Objects {
+        objects,
+        problems: reader.problems,
     }
 }
 

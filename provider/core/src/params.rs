@@ -18,7 +18,7 @@ use coffer_proto::attributes::{self, Attributes, Tokens};
 use crate::file::{DEFAULT_MODE, Mode};
 use crate::problem::Problem;
 
-pub use class::{ClassSpec, Note, ObjectSpec};
+pub use class::{ClassSpec, Note, ObjectSpec, Refused};
 pub use names::Dialect;
 
 /// The parameters of a class as they reach a provider: those of the class with the pod's
@@ -74,7 +74,7 @@ pub struct MountSpec {
 /// All problems at once, those of the request first.
 pub fn read_mount(
     wire: Wire<'_>,
-    parse_class: impl FnOnce(Parameters) -> Result<Arc<ClassSpec>, Arc<Vec<Problem>>>,
+    parse_class: impl FnOnce(Parameters) -> Result<Arc<ClassSpec>, Refused>,
 ) -> Result<MountSpec, Vec<Problem>> {
     let attributes = Attributes::parse(wire.attributes).map_err(|error| {
         vec![Problem::new(
@@ -93,8 +93,8 @@ pub fn read_mount(
             "the driver sends it",
         ));
     }
-    let class = parse_class(parameters(&attributes))
-        .map_err(|found| problems.extend(found.iter().cloned()));
+    let class =
+        parse_class(parameters(&attributes)).map_err(|refused| problems.extend(refused.told()));
     let text = |key| attributes.get(key).unwrap_or_default().to_owned();
     let class_name = attributes.get(attributes::CLASS).map(str::to_owned);
     match class {

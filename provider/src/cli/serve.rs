@@ -50,7 +50,7 @@ pub fn run(invocation: &Invocation, environment: Environment) -> Outcome {
                 tracing::warn!(%error, "the log level cannot be changed by signal");
             }
         });
-        run::serve(config, metrics).await
+        run::serve(config, metrics, run::Signals::watch()?).await
     });
     drop(telemetry);
     served.map_err(|error| Failed::new(64, format!("{error:#}")))?;

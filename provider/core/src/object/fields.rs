@@ -44,7 +44,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads the list item `index`; what cannot be read is left at its default and reported.
+    /// Reads the list item `index`; what cannot be read is left at its default and reported. None
+    /// without a readable name and path: whatever else is said of it would only follow from that.
     pub(super) fn object(&mut self, index: usize, id: NodeId) -> Option<Object> {
         let field = format!("objects[{index}]");
         if !matches!(self.tree.node(id).kind, Kind::Mapping(_)) {
@@ -66,10 +67,14 @@ impl<'t> Reader<'t> {
             encoding: String::new(),
             unknown_keys: Vec::new(),
         };
+        let mut identified = true;
         for (key, value) in self.entries(&field, id) {
+            let before = self.problems.len();
+            let identifies = matches!(key.as_str(), "objectName" | "secretPath");
             self.attribute(&mut object, &field, key, value);
+            identified &= !identifies || self.problems.len() == before;
         }
-        Some(object)
+        identified.then_some(object)
     }
 
     fn attribute(&mut self, object: &mut Object, field: &str, key: String, value: NodeId) {

@@ -8,7 +8,7 @@ use super::Parameters;
 use super::names::{self, AUDIENCE, Dialect, Found, OBJECTS, ROLE, Suffix};
 use crate::encoding::Encoding;
 use crate::file::{FilePath, Mode, clashes};
-use crate::object::{Object, parse_objects};
+use crate::object::{Object, Objects, read_objects};
 use crate::problem::{Problem, shown};
 use crate::request::{Method, Request, parse_secret_path};
 use crate::target::{Layer, parse_bool};
@@ -43,6 +43,34 @@ pub struct ObjectSpec {
     pub encoding: Encoding,
     /// What is asked of the store.
     pub request: Request,
+}
+
+/// Why a class cannot be mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// All problems of all parameters and objects.
+    pub problems: Vec<Problem>,
+    /// What else a person should know: a misspelt name is often why something is missing.
+    pub notes: Vec<Note>,
+}
+
+impl Refused {
+    /// The problems, and behind them the names that may have been meant.
+    #[must_use]
+    pub fn told(&self) -> Vec<Problem> {
+        let meant = self.notes.iter().filter_map(|note| match note {
+            Note::UnknownKey {
+                field,
+                meant: Some(meant),
+            } => Some(Problem::new(
+                field,
+                "is not known",
+                format!("did you mean {meant}?"),
+            )),
+            Note::UnknownKey { .. } | Note::Ignored { .. } | Note::NoEffect(_) => None,
+        });
+        self.problems.iter().cloned().chain(meant).collect()
+    }
 }
 
 /// Something accepted that a person should know.
@@ -104,8 +132,8 @@ impl ClassSpec {
     /// Parses the parameters of a class.
     ///
     /// # Errors
-    /// All problems of all parameters and objects.
-    pub fn parse(parameters: &Parameters, dialect: Dialect) -> Result<Self, Vec<Problem>> {
+    /// All problems of all parameters and objects, with the notes.
+    pub fn parse(parameters: &Parameters, dialect: Dialect) -> Result<Self, Refused> {
         let mut reader = Reader {
             parameters,
             dialect,
@@ -118,7 +146,10 @@ impl ClassSpec {
         let layer = reader.layer();
         let objects = reader.objects();
         if !reader.problems.is_empty() {
-            return Err(reader.problems);
+            return Err(Refused {
+                problems: reader.problems,
+                notes: reader.notes,
+            });
         }
         Ok(Self {
             role,
@@ -258,14 +289,10 @@ impl<'a> Reader<'a> {
 
     fn objects(&mut self) -> Vec<ObjectSpec> {
         let text = self.parameters.get(OBJECTS).map_or("", String::as_str);
-        let objects = match parse_objects(text) {
-            Ok(objects) => objects,
-            Err(problems) => {
-                self.problems.extend(problems);
-                return Vec::new();
-            }
-        };
-        if objects.is_empty() {
+        let Objects { objects, problems } = read_objects(text);
+        let unreadable = !problems.is_empty();
+        self.problems.extend(problems);
+        if objects.is_empty() && !unreadable {
             self.problem(
                 OBJECTS,
                 "no secrets configured - the provider will not read any secret material",
@@ -273,12 +300,19 @@ impl<'a> Reader<'a> {
             );
         }
         self.duplicates(&objects);
-        let specs: Vec<ObjectSpec> = objects
+        self.clashing(&objects);
+        objects
             .into_iter()
-            .enumerate()
             .filter_map(|(index, object)| self.object(index, object))
+            .collect()
+    }
+
+    fn clashing(&mut self, objects: &[(usize, Object)]) {
+        let paths: Vec<FilePath> = objects
+            .iter()
+            .filter_map(|(_, object)| FilePath::parse(&object.name).ok())
             .collect();
-        for clash in clashes(specs.iter().map(|spec| &spec.path)) {
+        for clash in clashes(paths.iter()) {
             self.problem(
                 format!("objectName \"{}\"", shown(&clash.file)),
                 format!(
@@ -288,16 +322,15 @@ impl<'a> Reader<'a> {
                 "rename one of them",
             );
         }
-        specs
     }
 
     /// One entry per extra occurrence, as the peers say it.
-    fn duplicates(&mut self, objects: &[Object]) {
+    fn duplicates(&mut self, objects: &[(usize, Object)]) {
         let mut seen = HashSet::new();
         let again: Vec<String> = objects
             .iter()
-            .filter(|object| !seen.insert(object.name.as_str()))
-            .map(|object| shown(&object.name))
+            .filter(|(_, object)| !seen.insert(object.name.as_str()))
+            .map(|(_, object)| shown(&object.name))
             .collect();
         if !again.is_empty() {
             self.problem(

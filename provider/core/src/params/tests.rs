@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClassSpec, Dialect, MountSpec, Parameters, Wire, read_mount};
+use super::{ClassSpec, Dialect, MountSpec, Parameters, Refused, Wire, read_mount};
 use crate::problem::Problem;
 
 const OBJECTS: &str = "- objectName: bar\n  secretPath: secret/data/foo\n  secretKey: bar\n";
@@ -15,7 +15,7 @@ fn parameters(pairs: &[(&str, &str)]) -> Parameters {
 }
 
 /// A class of the given parameters with role and objects added where they are missing.
-fn class(dialect: Dialect, pairs: &[(&str, &str)]) -> Result<ClassSpec, Vec<Problem>> {
+fn class(dialect: Dialect, pairs: &[(&str, &str)]) -> Result<ClassSpec, Refused> {
     let mut all = parameters(&[("roleName", "app"), ("objects", OBJECTS)]);
     all.extend(parameters(pairs));
     ClassSpec::parse(&all, dialect)
@@ -23,7 +23,10 @@ fn class(dialect: Dialect, pairs: &[(&str, &str)]) -> Result<ClassSpec, Vec<Prob
 
 #[track_caller]
 fn refused(pairs: &[(&str, &str)], expected: &[&str]) {
-    let problems = class(Dialect::Vault, pairs).err().unwrap_or_default();
+    let problems = class(Dialect::Vault, pairs)
+        .err()
+        .unwrap_or_default()
+        .problems;
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), expected.len(), "{texts:?}");
     for (text, expected) in texts.iter().zip(expected) {
@@ -49,9 +52,7 @@ fn mount(
         target_path: target,
     };
     read_mount(wire, |parameters| {
-        ClassSpec::parse(&parameters, Dialect::Vault)
-            .map(Arc::new)
-            .map_err(Arc::new)
+        ClassSpec::parse(&parameters, Dialect::Vault).map(Arc::new)
     })
 }
 
@@ -211,6 +212,41 @@ fn every_bad_attribute_of_every_object_is_named() {
         &[("objects", "[{objectName: a, filePermission: 01777}]")],
         &["objects[0].filePermission"],
     );
+}
+
+#[test]
+fn what_one_attribute_breaks_does_not_hide_the_others() {
+    refused(
+        &[(
+            "objects",
+            "[{objectName: a, filePermission: 0888, secretPath: x, encoding: rot13}, null, {objectName: a/b, secretPath: [], method: put}]",
+        )],
+        &[
+            "objects[0].filePermission",
+            "objects[2].secretPath",
+            "invalid encoding type",
+        ],
+    );
+    refused(
+        &[(
+            "objects",
+            "[{objectName: a, secretPath: '', method: put}, {objectName: a/b, secretPath: x}]",
+        )],
+        &[
+            "needs it as a directory",
+            "objects[0].secretPath",
+            "objects[0].method",
+        ],
+    );
+}
+
+#[test]
+fn a_refused_class_says_which_names_may_have_been_meant() {
+    let all = parameters(&[("rolename", "app"), ("objects", OBJECTS)]);
+    let told = ClassSpec::parse(&all, Dialect::Vault).err().unwrap().told();
+    let texts: Vec<String> = told.iter().map(ToString::to_string).collect();
+    assert!(texts[0].contains("missing 'roleName'"), "{texts:?}");
+    assert_eq!(texts[1], "rolename: is not known; did you mean roleName?");
 }
 
 #[test]

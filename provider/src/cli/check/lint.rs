@@ -8,11 +8,10 @@ use coffer_provider_core::encoding::Encoding;
 use coffer_provider_core::fault::Reason;
 use coffer_provider_core::file::DEFAULT_MODE;
 use coffer_provider_core::object::parse_objects;
-use coffer_provider_core::params::{ClassSpec, Dialect, Note, ObjectSpec, Parameters};
+use coffer_provider_core::params::{ClassSpec, Dialect, Note, ObjectSpec, Parameters, Refused};
 use coffer_provider_core::policy::{Policy, Profile};
 use coffer_provider_core::problem::{Problem, one_line};
 use coffer_provider_core::target::Layer;
-use serde_json::{Map, Value};
 
 use super::pitfalls;
 use super::place::{Sources, locate, parameter};
@@ -67,11 +66,11 @@ impl Subject<'_> {
                 self.warn_of(&spec, &mut found.warnings);
                 spec.notes
             }
-            Err(problems) => {
+            Err(Refused { problems, notes }) => {
                 let told = problems.iter().filter(|p| !self.is_told(&p.field));
                 let reason = Reason::BadRequest.as_str();
                 found.problems = told.map(|p| self.finding(p, reason)).collect();
-                self.notes_of_a_refused_class(texts, &problems, dialect)
+                notes
             }
         };
         for note in notes {
@@ -99,50 +98,6 @@ impl Subject<'_> {
                 .map(|problem| self.finding(problem, PITFALL)),
         );
     }
-
-    /// The parser keeps its notes to itself when it refuses, but a misspelt name is often why
-    /// something is missing. So a copy is parsed in which nothing is wrong and the names are the same.
-    fn notes_of_a_refused_class(
-        &self,
-        mut texts: Parameters,
-        problems: &[Problem],
-        dialect: Dialect,
-    ) -> Vec<Note> {
-        let objects = stand_ins(texts.get(OBJECTS).map_or("", String::as_str));
-        for problem in problems {
-            let field = problem.field.as_str();
-            if let Some((key, _)) = parameter(self.sources, field) {
-                texts.remove(key);
-            } else if field.chars().all(char::is_alphanumeric) {
-                texts.insert(field.to_owned(), "stand-in".to_owned());
-            }
-        }
-        texts.insert(OBJECTS.to_owned(), objects);
-        ClassSpec::parse(&texts, dialect).map_or_else(|_| Vec::new(), |spec| spec.notes)
-    }
-}
-
-/// Objects as many as in the text and with the same unknown keys, and nothing wrong with them.
-fn stand_ins(text: &str) -> String {
-    let unknown_keys: Vec<Vec<String>> = match parse_objects(text) {
-        Ok(objects) if !objects.is_empty() => objects
-            .into_iter()
-            .map(|object| object.unknown_keys)
-            .collect(),
-        _ => vec![Vec::new()],
-    };
-    let objects = unknown_keys.into_iter().enumerate().map(|(index, keys)| {
-        let unknown = keys.into_iter().map(|key| (key, String::new()));
-        let known = [
-            ("objectName", index.to_string()),
-            ("secretPath", "x".to_owned()),
-        ];
-        unknown
-            .chain(known.map(|(key, value)| (key.to_owned(), value)))
-            .map(|(key, value)| (key, Value::String(value)))
-            .collect::<Map<_, _>>()
-    });
-    objects.collect::<Value>().to_string()
 }
 
 fn read_note(note: Note) -> (Problem, &'static str) {

@@ -85,6 +85,7 @@ fn every_problem_stands_at_its_line_with_its_remedy() {
     insta::assert_snapshot!(findings(&text), @r#"
     f:9: problem: SecretProviderClass shop/app: roleName: missing 'roleName' in SecretProviderClass definition; add the role of the auth method that binds this service account [bad_request]
     f:9: problem: SecretProviderClass shop/app: vaultAddress: "vault:8200" does not start with https://, http:// or unix://; write https://host:port, or unix:///path of a socket [bad_request]
+    f:9: problem: SecretProviderClass shop/app: objectName "db": is a file, but "db/password" needs it as a directory; rename one of them [bad_request]
     f:10: problem: SecretProviderClass shop/app: vaultSkipTLSVerify: "yes" is not a boolean; write true or false [bad_request]
     f:14: problem: SecretProviderClass shop/app: objects[0].secretPath: "secret/../db" contains `..`; write the path as the API has it, such as secret/data/app [bad_request]
     f:20: problem: SecretProviderClass shop/app: objects[1].encoding: invalid encoding type. Should be utf-8, base64, or hex, but is "base32"; write one of the three [bad_request]

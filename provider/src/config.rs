@@ -11,6 +11,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::kube::KubeAccess;
 use crate::mounter::MountRules;
 use crate::telemetry::{Level, LogFormat, ParsedLevel};
 use crate::vault::http::{HttpLimits, HttpRules};
+use crate::vault::rate::Rate;
+use crate::vault::retry::MAX_TRIES;
 
 pub use cli::{Command, Invocation, MountArguments, command, parse_arguments};
 pub use layers::Sources;
@@ -109,6 +112,9 @@ impl Config {
             log_format: log_format(&mut reader),
             http: http_limits(&mut reader),
             http_rules: HttpRules {
+                headers: headers(&mut reader),
+                proxy: proxy(&mut reader),
+                no_redirects: reader.flag("vault-disable-redirects"),
                 own,
                 redirects,
                 tls_dirs: policy
@@ -229,8 +235,66 @@ fn http_limits(reader: &mut values::Reader<'_>) -> HttpLimits {
         body_bytes: reader.number("store-body-bytes", 1 << 10, 1 << 30),
         buffered_bytes: reader.number("buffered-bytes", 1 << 20, 1 << 32),
         in_flight: reader.number("inflight", 1, 10_000),
+        tries: 1 + u32::try_from(reader.number("vault-max-retries", 0, 100))
+            .unwrap_or(0)
+            .min(MAX_TRIES - 1),
+        rate: rate(reader),
         ..defaults
     }
+}
+
+fn proxy(reader: &mut values::Reader<'_>) -> Option<String> {
+    let proxy = reader.text("vault-proxy-addr")?;
+    if reqwest::Proxy::all(&proxy).is_err() {
+        reader.problem("vault-proxy-addr", "is no URL", "write http://host:port");
+    }
+    Some(proxy)
+}
+
+fn rate(reader: &mut values::Reader<'_>) -> Option<Rate> {
+    let text = reader.text("vault-rate-limit")?;
+    let rate = Rate::parse(&text);
+    if rate.is_none() {
+        reader.problem(
+            "vault-rate-limit",
+            format!("\"{}\" is no rate", shown(&text)),
+            "write requests per second, or rate:burst",
+        );
+    }
+    rate
+}
+
+/// Our own headers cannot be replaced: they say who asks and where.
+fn headers(reader: &mut values::Reader<'_>) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::new();
+    let Some(text) = reader.text("vault-headers") else {
+        return headers;
+    };
+    let parsed: Option<BTreeMap<String, String>> = serde_json::from_str(&text).ok();
+    for (name, value) in parsed.iter().flatten() {
+        let pair = (
+            http::HeaderName::try_from(name.as_str()),
+            http::HeaderValue::try_from(value.as_str()),
+        );
+        match pair {
+            (Ok(name), Ok(value)) if !name.as_str().starts_with("x-vault-") => {
+                headers.append(name, value);
+            }
+            _ => reader.problem(
+                "vault-headers",
+                format!("\"{}\" cannot be sent", shown(name)),
+                "use a header that does not start with X-Vault-",
+            ),
+        }
+    }
+    if parsed.is_none() {
+        reader.problem(
+            "vault-headers",
+            "is no JSON map of text",
+            "write {\"Name\":\"value\"}",
+        );
+    }
+    headers
 }
 
 /// 0 and less switch the cache off, as with the peers.

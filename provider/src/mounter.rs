@@ -2,6 +2,7 @@
 //!
 //! Each step is decided in the core or done in `vault`; here is only their order.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use coffer_provider_core::mount::{MountFile, assemble};
 use coffer_provider_core::params::{
     ClassSpec, Dialect, MountSpec, Note, Parameters, Refused, Wire, read_mount,
 };
-use coffer_provider_core::policy::{Policy, Verdict};
+use coffer_provider_core::policy::{Policy, Rule, Verdict};
 use coffer_provider_core::problem::Problem;
 use coffer_provider_core::request::{Plan, plan};
 use coffer_provider_core::target::{Layer, Target};
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
 use crate::proof::{Expected, Prover};
+use crate::telemetry::RepeatGate;
 use crate::vault::reads::{Asker, Fetched, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, digest};
 use crate::version_key::VersionKeys;
@@ -87,6 +89,8 @@ pub struct Mounter {
     keys: Arc<VersionKeys>,
     volumes: Volumes,
     classes: Mutex<HashMap<Parameters, Arc<ClassSpec>>>,
+    warned: Mutex<RepeatGate>,
+    hasher: RandomState,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
 }
@@ -119,6 +123,8 @@ impl Mounter {
             keys,
             volumes: Volumes::default(),
             classes: Mutex::default(),
+            warned: Mutex::default(),
+            hasher: RandomState::new(),
             chance,
             metrics,
         })
@@ -273,7 +279,7 @@ impl Mounter {
     fn enforce(&self, verdict: Verdict) -> Result<(), MountFault> {
         for (rule, problem) in &verdict.warned {
             self.metrics.policy_warned(PolicyRule::from(*rule));
-            tracing::debug!(rule = rule.as_str(), %problem, "allowed, but the strict profile would refuse it");
+            self.warn_of(*rule, problem);
         }
         if verdict.refused.is_empty() {
             return Ok(());
@@ -282,6 +288,15 @@ impl Mounter {
             reason: Reason::NotAllowed,
             problems: verdict.refused,
         })
+    }
+
+    /// Every use is counted; the same one is said once in a while, not at each republish.
+    fn warn_of(&self, rule: Rule, problem: &Problem) {
+        let key = self.hasher.hash_one((rule, &problem.field, &problem.what));
+        let mut gate = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(repeated) = gate.admit(key, std::time::Instant::now()) {
+            tracing::warn!(rule = rule.as_str(), repeated, %problem, "allowed, but the strict profile would refuse it");
+        }
     }
 
     /// The token for a login, and who may share that login.
@@ -346,7 +361,7 @@ impl Mounter {
             .await
             .map_err(|fault| MountFault::Login {
                 fault,
-                place: place.clone(),
+                place: Box::new(place.clone()),
             })
     }
 

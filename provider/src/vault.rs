@@ -12,6 +12,8 @@ pub mod flights;
 pub mod http;
 /// What was issued for a pod, kept for that pod.
 pub mod kept;
+/// A limit on requests per second.
+pub mod rate;
 /// Fetches the answers of a Mount: from what was kept, or from the store.
 pub mod reads;
 /// Tries a read again while that can help.

@@ -85,7 +85,7 @@ pub enum MountFault {
         /// What went wrong.
         fault: Fault,
         /// Where.
-        place: Place,
+        place: Box<Place>,
     },
     /// Objects failed; none is delivered.
     Objects {
@@ -94,7 +94,7 @@ pub enum MountFault {
         /// Those that failed, in the order of the class; at least one.
         failed: Vec<ObjectFault>,
         /// Where.
-        place: Place,
+        place: Box<Place>,
     },
     /// Nothing of the class's making: size of the reply, shutdown, a full queue, a bug.
     Whole(Fault),

@@ -58,7 +58,7 @@ pub fn assemble<'a>(
         return Err(MountFault::Objects {
             total,
             failed,
-            place: place.clone(),
+            place: Box::new(place.clone()),
         });
     }
     check_size(&files, limit)?;

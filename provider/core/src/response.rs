@@ -152,7 +152,7 @@ fn refusal(head: Head<'_>, body: &[u8]) -> Fault {
     };
     let what = format!("{said}Code: {status}");
     match status {
-        301..=308 => Fault::new(
+        300..=399 => Fault::new(
             Reason::BadAnswer,
             format!("the store redirects where it must not be followed, Code: {status}"),
             "set vaultAddress to the address that it redirects to",

@@ -215,7 +215,7 @@ fn warn_unless_tmpfs(directory: &Path) -> String {
         .ancestors()
         .find(|path| path.exists())
         .unwrap_or(directory);
-    let is_tmpfs = rustix::fs::statfs(existing).is_ok_and(|fs| i64::from(fs.f_type) == TMPFS);
+    let is_tmpfs = rustix::fs::statfs(existing).is_ok_and(|fs| fs.f_type == TMPFS);
     if is_tmpfs {
         return String::new();
     }

@@ -22,14 +22,13 @@ pub struct Sources {
 }
 
 /// Variables of the peers that change nothing here, and what to do instead.
-const WITHOUT_EFFECT: [(&str, &str); 4] = [
+const WITHOUT_EFFECT: [(&str, &str); 3] = [
     (
         "AGENT_ADDR",
         "no Agent is needed: set vaultAddress or --vault-addr",
     ),
     ("TOKEN", "every pod logs in as itself"),
     ("SRV_LOOKUP", "name the store's port in its address"),
-    ("RATE_LIMIT", "requests in flight are bounded by --inflight"),
 ];
 
 impl Sources {
@@ -75,7 +74,7 @@ impl Sources {
     pub fn get(&self, option: &OptionSpec) -> Option<&str> {
         [
             self.flags.get(option.name),
-            self.from_environment(option),
+            self.in_environment(option),
             self.file.get(option.name),
         ]
         .into_iter()
@@ -85,7 +84,7 @@ impl Sources {
     }
 
     /// Our own name first, then the peers'. Under `openbao` BAO_ comes before VAULT_, as in its library.
-    fn from_environment(&self, option: &OptionSpec) -> Option<&String> {
+    fn in_environment(&self, option: &OptionSpec) -> Option<&String> {
         let own = format!(
             "COFFER_{}",
             option.name.to_ascii_uppercase().replace('-', "_")
@@ -125,10 +124,7 @@ impl Sources {
         let environment: BTreeMap<String, String> = OPTIONS
             .iter()
             .filter_map(|option| {
-                Some((
-                    option.name.to_owned(),
-                    self.from_environment(option)?.clone(),
-                ))
+                Some((option.name.to_owned(), self.in_environment(option)?.clone()))
             })
             .collect();
         [&self.file, &environment, &self.flags]

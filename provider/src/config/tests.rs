@@ -218,6 +218,47 @@ fn the_cache_is_switched_off_by_zero_and_less() {
 }
 
 #[test]
+fn the_peers_limits_are_honoured_within_ours() {
+    let environment = [
+        ("VAULT_MAX_RETRIES", "9"),
+        ("VAULT_CLIENT_TIMEOUT", "60"),
+        ("VAULT_RATE_LIMIT", "5:10"),
+        ("VAULT_HEADERS", r#"{"X-Team":"a"}"#),
+        ("VAULT_PROXY_ADDR", "http://proxy:3128"),
+        ("VAULT_DISABLE_REDIRECTS", "true"),
+    ];
+    let config = config(&[], &environment, "");
+    assert_eq!(
+        (config.http.tries, config.http.first_byte),
+        (3, Duration::from_secs(10))
+    );
+    assert!(config.http.rate.is_some_and(|rate| rate.burst > 9.9));
+    let rules = &config.http_rules;
+    assert_eq!(
+        (&rules.headers["x-team"], rules.proxy.as_deref()),
+        (&"a".parse().unwrap(), Some("http://proxy:3128"))
+    );
+    assert!(rules.no_redirects);
+    let strict = self::config(
+        &["-vault-max-retries=0", "-vault-client-timeout=1s"],
+        &[],
+        "",
+    );
+    assert_eq!(
+        (strict.http.tries, strict.http.first_byte),
+        (1, Duration::from_secs(1))
+    );
+    for bad in [
+        "-vault-headers=x",
+        r#"-vault-headers={"X-Vault-Token":"t"}"#,
+        "-vault-rate-limit=0",
+        "-vault-proxy-addr=::",
+    ] {
+        assert_eq!(problems(&[bad]).len(), 1, "{bad}");
+    }
+}
+
+#[test]
 fn all_problems_are_told_together() {
     let found = problems(&[
         "--endpoint=/x/bad name.sock",

@@ -75,10 +75,10 @@ where
     {
         let now = Instant::now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = open.get(&key) {
-            if now.duration_since(flight.began) <= JOINABLE {
-                return (Seat::Passenger, flight.outcome.clone());
-            }
+        if let Some(flight) = open.get(&key)
+            && now.duration_since(flight.began) <= JOINABLE
+        {
+            return (Seat::Passenger, flight.outcome.clone());
         }
         let work = start();
         let (flights, landing) = (Arc::clone(&self.open), key.clone());

@@ -20,6 +20,8 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::endpoint::Prepared;
+use super::rate::{Limiter, Rate};
+use super::retry::MAX_TRIES;
 use crate::metrics::{Metrics, StoreOp, StoreStatus, Target as TargetLabel};
 
 use body::Buffers;
@@ -40,6 +42,10 @@ pub struct HttpLimits {
     pub buffered_bytes: usize,
     /// Requests in flight.
     pub in_flight: usize,
+    /// How many times a request that only reads is sent, first try included.
+    pub tries: u32,
+    /// Requests per second; none for as many as come.
+    pub rate: Option<Rate>,
 }
 
 impl Default for HttpLimits {
@@ -52,6 +58,8 @@ impl Default for HttpLimits {
             body_bytes: 8 << 20,
             buffered_bytes: 32 << 20,
             in_flight: 64,
+            tries: MAX_TRIES,
+            rate: None,
         }
     }
 }
@@ -63,6 +71,12 @@ pub struct HttpRules {
     pub own: Vec<Address>,
     /// Further addresses that a redirect may lead to.
     pub redirects: Vec<Address>,
+    /// Headers that every request carries besides our own.
+    pub headers: http::HeaderMap,
+    /// Proxy for every store; none for that of the environment.
+    pub proxy: Option<String>,
+    /// Redirects are answers that cannot be used.
+    pub no_redirects: bool,
     /// Directories beneath which TLS files are opened without following links out.
     pub tls_dirs: Vec<String>,
 }
@@ -96,6 +110,7 @@ pub struct Stores {
     rules: HttpRules,
     buffers: Buffers,
     in_flight: Semaphore,
+    limiter: Option<Limiter>,
     metrics: Arc<Metrics>,
 }
 
@@ -112,6 +127,7 @@ impl Stores {
             rules,
             buffers: Buffers::new(limits.buffered_bytes, limits.body_bytes),
             in_flight: Semaphore::new(limits.in_flight),
+            limiter: limits.rate.map(Limiter::new),
             metrics,
         }
     }
@@ -129,7 +145,8 @@ impl Stores {
     ) -> Result<Answer, NoAnswer> {
         let _permit = self.in_flight.acquire().await.map_err(|_| closing())?;
         let answer = self.send_once(target, copy(&prepared), op).await?;
-        let Some(location) = redirect::location(&answer.0) else {
+        let location = redirect::location(&answer.0).filter(|_| !self.rules.no_redirects);
+        let Some(location) = location else {
             return self.read(answer, op, target).await;
         };
         let next = redirect::follow(&target.address, &location, |address| {
@@ -149,6 +166,12 @@ impl Stores {
         self.read(answer, op, &moved).await
     }
 
+    /// How many times a request that only reads is sent.
+    #[must_use]
+    pub const fn tries(&self) -> u32 {
+        self.limits.tries
+    }
+
     fn may_redirect_to(&self, address: &Address) -> bool {
         let known = self.rules.own.iter().chain(&self.rules.redirects);
         known.into_iter().any(|own| own.same_server(address))
@@ -164,6 +187,11 @@ impl Stores {
             fault,
             maybe_sent: false,
         })?;
+        if let Some(limiter) = &self.limiter {
+            limiter.turn().await;
+        }
+        let mut prepared = prepared;
+        prepared.0.headers_mut().extend(self.rules.headers.clone());
         let request = pool::address_request(prepared.0, target).map_err(|fault| NoAnswer {
             fault,
             maybe_sent: false,
@@ -244,13 +272,8 @@ impl Stores {
             }
             Arc::clone(pools.entry(key).or_default())
         };
-        pool.client(
-            target,
-            &self.rules.tls_dirs,
-            self.limits.connect,
-            &self.metrics,
-        )
-        .await
+        pool.client(target, &self.rules, self.limits.connect, &self.metrics)
+            .await
     }
 }
 

@@ -112,7 +112,7 @@ impl Reads {
     ) -> Result<Vec<Result<Fetched, Fault>>, Fault> {
         let mut fetched: Vec<Option<Result<Fetched, Fault>>> = requests
             .iter()
-            .map(|request| self.from_memory(asker, request).map(Ok))
+            .map(|request| self.remembered(asker, request).map(Ok))
             .collect();
         if fetched.iter().all(Option::is_some) {
             return Ok(fetched.into_iter().flatten().collect());
@@ -135,7 +135,7 @@ impl Reads {
                         .clone();
                     let answer = match known {
                         Some(fault) => Err(fault),
-                        None => self.from_store(asker, token, &requests[at]).await,
+                        None => self.asked(asker, token, &requests[at]).await,
                     };
                     if let Err(fault) = &answer
                         && fault.reason.is_whole_store()
@@ -180,7 +180,7 @@ impl Reads {
         }
     }
 
-    fn from_memory(&self, asker: &Asker, request: &Request) -> Option<Fetched> {
+    fn remembered(&self, asker: &Asker, request: &Request) -> Option<Fetched> {
         let kept = self.kept.get(&self.kept_key(asker, request));
         self.metrics.cache_lookup(CacheName::Memory, kept.is_some());
         let response = kept?.response;
@@ -193,7 +193,7 @@ impl Reads {
     }
 
     /// Asks the store; after a 403 once more if the token had died.
-    async fn from_store(
+    async fn asked(
         self: &Arc<Self>,
         asker: &Asker,
         token: &Arc<StoreToken>,
@@ -293,6 +293,7 @@ impl Reads {
         let attempt = || self.attempt(asker, token, request);
         let outcome = repeat(
             kind,
+            self.stores.tries(),
             asker.deadline,
             || self.chance.random(),
             &self.metrics,

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::http::NoAnswer;
 use crate::metrics::Metrics;
 
-/// How many times a request is sent in all.
-const TRIES: u32 = 3;
+/// How many times a request is sent at most, first try included.
+pub const MAX_TRIES: u32 = 3;
 
 /// The shortest pause, so that a store that just restarted is not hit at once by everybody.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,13 +30,14 @@ pub enum Repeat {
     OnlyIfNotSent,
 }
 
-/// Runs `attempt` until it succeeds, cannot heal, or the deadline is too near. `random` gives numbers
-/// from 0 up to 1.
+/// Runs `attempt` until it succeeds, cannot heal, was sent `tries` times, or the deadline is too near.
+/// `random` gives numbers from 0 up to 1.
 ///
 /// # Errors
 /// The last failure.
 pub async fn repeat<T, F>(
     repeat: Repeat,
+    tries: u32,
     deadline: Instant,
     random: impl Fn() -> f64,
     metrics: &Metrics,
@@ -45,7 +46,7 @@ pub async fn repeat<T, F>(
 where
     F: Future<Output = Result<T, NoAnswer>>,
 {
-    let mut tries = 1;
+    let mut sent = 1;
     loop {
         let failed = match attempt().await {
             Ok(value) => return Ok(value),
@@ -54,24 +55,24 @@ where
         let reason = failed.fault.reason;
         let may = repeat == Repeat::Yes || !failed.maybe_sent;
         // An answer that makes no sense rarely makes sense the third time.
-        let allowed = if reason == Reason::BadAnswer {
+        let most = if reason == Reason::BadAnswer {
             2
         } else {
-            TRIES
+            MAX_TRIES
         };
-        if !may || !reason.heals() || tries >= allowed {
+        if !may || !reason.heals() || sent >= most.min(tries) {
             return Err(failed);
         }
         let pause = failed
             .fault
             .retry_after
-            .unwrap_or_else(|| pause(tries, random()));
+            .unwrap_or_else(|| pause(sent, random()));
         if Instant::now() + pause >= deadline {
             return Err(failed);
         }
         metrics.store_retried(reason);
         tokio::time::sleep(pause).await;
-        tries += 1;
+        sent += 1;
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
     use coffer_provider_core::fault::{Fault, Reason};
     use tokio::time::Instant;
 
-    use super::{Repeat, pause, repeat};
+    use super::{MAX_TRIES, Repeat, pause, repeat};
     use crate::metrics::{BuildInfo, Metrics};
     use crate::vault::http::NoAnswer;
 
@@ -120,6 +121,7 @@ mod tests {
         };
         let outcome = repeat(
             kind,
+            MAX_TRIES,
             start + Duration::from_secs(30),
             || 1.0,
             &metrics,

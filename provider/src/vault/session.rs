@@ -196,10 +196,10 @@ impl Sessions {
                 .login
                 .clone()
                 .filter(|token| token.has_leases() && !token.is_fresh(now) && token.renewable);
-            if let Some(token) = due {
-                if let Ok(renewed) = self.renew(&token).await {
-                    state.login = Some(Arc::new(renewed));
-                }
+            if let Some(token) = due
+                && let Ok(renewed) = self.renew(&token).await
+            {
+                state.login = Some(Arc::new(renewed));
             }
         }
     }
@@ -284,10 +284,11 @@ impl Sessions {
         jwt: &JwtSource,
         deadline: Instant,
     ) -> Result<StoreToken, Fault> {
-        if old.renewable && !old.has_ended(Instant::now()) {
-            if let Ok(renewed) = self.renew(&old).await {
-                return Ok(renewed);
-            }
+        if old.renewable
+            && !old.has_ended(Instant::now())
+            && let Ok(renewed) = self.renew(&old).await
+        {
+            return Ok(renewed);
         }
         let fresh = self.log_in(&key.identity, jwt, deadline).await;
         self.retire(old);

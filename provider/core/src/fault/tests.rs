@@ -33,7 +33,7 @@ fn one_object_is_told_with_everything_needed_to_mend_it() {
     let fault = MountFault::Objects {
         total: 2,
         failed: vec![failed("db-password", "secret/data/app/db", denied())],
-        place: place(),
+        place: Box::new(place()),
     };
     assert_eq!(
         fault.to_string(),
@@ -57,7 +57,7 @@ fn several_objects_are_grouped_by_cause() {
             failed("c", "q", denied()),
             failed("b", "p", missing),
         ],
-        place: place(),
+        place: Box::new(place()),
     };
     assert_eq!(
         fault.to_string(),
@@ -75,7 +75,7 @@ fn a_failed_login_starts_with_the_words_that_people_match() {
             "service account name not authorized, Code: 403",
             "bind it to the role",
         ),
-        place: place(),
+        place: Box::new(place()),
     };
     assert_eq!(
         fault.to_string(),
@@ -133,16 +133,16 @@ fn every_line_is_short_whatever_the_names_are() {
         MountFault::Objects {
             total: 40,
             failed: (0..40).map(object).collect(),
-            place: place.clone(),
+            place: Box::new(place.clone()),
         },
         MountFault::Objects {
             total: 1,
             failed: vec![object(0)],
-            place: place.clone(),
+            place: Box::new(place.clone()),
         },
         MountFault::Login {
             fault: Fault::new(Reason::StoreError, long.clone(), long.clone()),
-            place,
+            place: Box::new(place),
         },
         MountFault::Whole(Fault::new(Reason::StoreError, long.clone(), "\u{1b}[31m")),
     ] {

@@ -214,7 +214,7 @@ fn alias_bombs_and_huge_texts_are_refused() {
     let mut merges = "- &m0 {k0: 1}\n".to_owned();
     for i in 1..40 {
         let previous = format!("*a{}", i - 1);
-        let ten = vec![previous.as_str(); 10].join(", ");
+        let ten = [previous.as_str(); 10].join(", ");
         bomb += &format!("- {{secretArgs: {{a{i}: &a{i} [{ten}]}}}}\n");
         merges += &format!("- &m{i} {{k{i}: 1, <<: [*m{0}, *m{0}]}}\n", i - 1);
     }

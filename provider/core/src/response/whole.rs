@@ -50,15 +50,14 @@ impl Response {
         self.nested(&mut out, "auth", &AUTH);
         self.nested(&mut out, "wrap_info", &WRAP_INFO);
         // OpenBao's library does not have the field.
-        if dialect == Dialect::Vault {
-            if let Some(kind) = self
+        if dialect == Dialect::Vault
+            && let Some(kind) = self
                 .field("mount_type")
                 .and_then(Json::as_str)
                 .filter(|kind| !kind.is_empty())
-            {
-                out.extend_from_slice(br#","mount_type":"#);
-                write_string(&mut out, kind);
-            }
+        {
+            out.extend_from_slice(br#","mount_type":"#);
+            write_string(&mut out, kind);
         }
         out.push(b'}');
         SecretBytes::new(out)

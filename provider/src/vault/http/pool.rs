@@ -10,6 +10,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
+use crate::vault::http::HttpRules;
 use crate::vault::tls::{self, Fingerprint};
 
 /// How often files are looked at while a pool is in use: replaced ones take effect well within a minute.
@@ -44,7 +45,7 @@ impl Pool {
     pub(super) async fn client(
         &self,
         target: &Target,
-        dirs: &[String],
+        rules: &HttpRules,
         connect: Duration,
         metrics: &Metrics,
     ) -> Result<reqwest::Client, Fault> {
@@ -54,7 +55,7 @@ impl Pool {
             state.clone()
         });
         let Some(current) = current else {
-            return self.rebuild(target, dirs, connect).await;
+            return self.rebuild(target, rules, connect).await;
         };
         if now.duration_since(current.checked) < CHECK_EVERY {
             return Ok(current.client);
@@ -66,7 +67,7 @@ impl Pool {
         if blocking(move || tls::fingerprint(&tls)).await? == current.fingerprint {
             return Ok(current.client);
         }
-        self.rebuild(target, dirs, connect).await.or_else(|fault| {
+        self.rebuild(target, rules, connect).await.or_else(|fault| {
             metrics.tls_reload_failed();
             tracing::warn!(store = %target.address.place(), error = %fault, "changed TLS files cannot be used, the old ones stay");
             Ok(current.client)
@@ -76,13 +77,13 @@ impl Pool {
     async fn rebuild(
         &self,
         target: &Target,
-        dirs: &[String],
+        rules: &HttpRules,
         connect: Duration,
     ) -> Result<reqwest::Client, Fault> {
-        let (tls, dirs) = (target.tls.clone(), dirs.to_vec());
+        let (tls, dirs) = (target.tls.clone(), rules.tls_dirs.clone());
         let (fingerprint, config) =
             blocking(move || (tls::fingerprint(&tls), tls::load(&tls, &dirs))).await?;
-        let client = build(target, config?, connect)?;
+        let client = build(target, config?, connect, rules.proxy.as_deref())?;
         let now = Instant::now();
         *self.lock() = Some(State {
             client: client.clone(),
@@ -110,6 +111,7 @@ fn build(
     target: &Target,
     config: rustls::ClientConfig,
     connect: Duration,
+    proxy: Option<&str>,
 ) -> Result<reqwest::Client, Fault> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(config)
@@ -120,6 +122,16 @@ fn build(
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("coffer-provider/", env!("CARGO_PKG_VERSION")))
         .referer(false);
+    if let Some(proxy) = proxy {
+        let proxy = reqwest::Proxy::all(proxy).map_err(|_| {
+            Fault::new(
+                Reason::BadRequest,
+                "the proxy is no URL",
+                "check --vault-proxy-addr",
+            )
+        })?;
+        builder = builder.proxy(proxy);
+    }
     match &target.address {
         Address::Unix(path) => builder = builder.unix_socket(path.as_str()),
         Address::Tcp { host, .. } if target.tls.server_name.is_some() => {

@@ -34,6 +34,7 @@ impl Sessions {
         let attempt = || self.login_attempt(identity, jwt);
         let outcome = repeat(
             Repeat::Yes,
+            self.stores.tries(),
             deadline,
             || self.chance.random(),
             &self.metrics,

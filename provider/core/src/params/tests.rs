@@ -201,15 +201,15 @@ fn every_bad_attribute_of_every_object_is_named() {
             "[{objectName: ., secretPath: a, encoding: rot13}, {objectName: b, secretPath: ../c, method: put}, {objectName: d, secretPath: x}, {objectName: d/e, secretPath: x}]",
         )],
         &[
+            "\"d/e\" needs it as a directory",
             "objects[0].objectName",
             "invalid encoding type",
             "objects[1].secretPath",
             "write PUT in capitals",
-            "\"d/e\" needs it as a directory",
         ],
     );
     refused(
-        &[("objects", "[{objectName: a, filePermission: 01777}]")],
+        &[("objects", "[{objectName: a, secretPath: x, filePermission: 01777}]")],
         &["objects[0].filePermission"],
     );
 }

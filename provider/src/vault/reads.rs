@@ -10,6 +10,7 @@ use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::refresh::{Freshness, freshness};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::{Head, Response};
+use coffer_provider_core::target::Address;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -70,6 +71,8 @@ pub struct Reads {
     /// Reads whose answers turned out to belong to one pod each.
     per_pod: Mutex<HashSet<String>>,
     per_mount: usize,
+    /// Stores that could not answer when last asked: they are asked one request at a time.
+    suspects: Mutex<HashSet<Address>>,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
 }
@@ -95,6 +98,7 @@ impl Reads {
             flights: Flights::default(),
             per_pod: Mutex::default(),
             per_mount: per_mount.max(1),
+            suspects: Mutex::default(),
             chance,
             metrics,
         }
@@ -146,9 +150,16 @@ impl Reads {
                     (at, answer)
                 }
             })
-            .buffer_unordered(self.per_mount)
+            .buffer_unordered(self.width(asker))
             .collect()
             .await;
+        self.note_health(
+            asker,
+            broken
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some(),
+        );
         for (at, answer) in answers {
             fetched[at] = Some(answer);
         }
@@ -170,6 +181,26 @@ impl Reads {
     /// Waits until all reads have ended.
     pub async fn shut_down(&self) {
         self.flights.shut_down().await;
+    }
+
+    /// A store that is away gets one request of a Mount, not one for each object.
+    fn width(&self, asker: &Asker) -> usize {
+        let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if suspects.contains(&asker.session.identity.target.address) {
+            1
+        } else {
+            self.per_mount
+        }
+    }
+
+    fn note_health(&self, asker: &Asker, is_broken: bool) {
+        let address = &asker.session.identity.target.address;
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_broken {
+            suspects.remove(address);
+        } else if suspects.len() < MAX_LEASED_PATHS {
+            suspects.insert(address.clone());
+        }
     }
 
     fn kept_key(&self, asker: &Asker, request: &Request) -> KeptKey {

@@ -144,32 +144,33 @@ impl Sessions {
         began: Instant,
         deadline: Instant,
     ) -> Option<Arc<StoreToken>> {
+        // A token of this very Mount's own login cannot have died yet, and that of the operator is the
+        // only one there is: the policy denies.
+        if refused.obtained >= began || key.proof == Proof::Given {
+            return None;
+        }
         let session = self.session(key);
         let mut state = session.state.lock().await;
         let now = Instant::now();
-        if let Some(newer) = state
-            .login
-            .as_ref()
-            .filter(|token| !Arc::ptr_eq(token, refused))
-        {
-            return Some(Arc::clone(newer));
+        match &state.login {
+            Some(newer) if !Arc::ptr_eq(newer, refused) => return Some(Arc::clone(newer)),
+            Some(_)
+                if state
+                    .checked
+                    .is_some_and(|at| now.duration_since(at) < LOGIN_PAUSE) =>
+            {
+                return None;
+            }
+            Some(_) => {
+                state.checked = Some(now);
+                if self.still_lives(refused).await {
+                    return None;
+                }
+                state.login = None;
+            }
+            // Somebody else found the token dead and is logging in.
+            None => {}
         }
-        if key.proof == Proof::Given
-            || state
-                .checked
-                .is_some_and(|at| now.duration_since(at) < LOGIN_PAUSE)
-        {
-            return None;
-        }
-        // A token of this very Mount's own login cannot have died yet: the policy denies.
-        if refused.obtained >= began {
-            return None;
-        }
-        state.checked = Some(now);
-        if self.still_lives(refused).await {
-            return None;
-        }
-        state.login = None;
         drop(state);
         self.detached_login(session, key, jwt, deadline, now)
             .await

@@ -143,6 +143,7 @@ impl Config {
                     .trim_matches('/')
                     .to_owned(),
                 audience: reader.text("audience").unwrap_or_else(|| name.clone()),
+                login_per_pod: reader.one_of("login-scope", &["account", "pod"]) == "pod",
                 policy,
                 reply_bytes: reader.number("reply-bytes", 1 << 10, 1 << 30),
             },
@@ -244,9 +245,12 @@ fn http_limits(reader: &mut values::Reader<'_>) -> HttpLimits {
 }
 
 fn proxy(reader: &mut values::Reader<'_>) -> Option<String> {
-    let proxy = reader.text("vault-proxy-addr")?;
+    let option = ["vault-proxy-addr", "vault-http-proxy"];
+    let (name, proxy) = option
+        .into_iter()
+        .find_map(|name| Some((name, reader.text(name)?)))?;
     if reqwest::Proxy::all(&proxy).is_err() {
-        reader.problem("vault-proxy-addr", "is no URL", "write http://host:port");
+        reader.problem(name, "is no URL", "write http://host:port");
     }
     Some(proxy)
 }

@@ -135,18 +135,16 @@ impl Cluster {
 
     async fn read_key(&self, secrets: &Api<Secret>) -> Result<Option<Vec<u8>>, String> {
         let name = &self.secret_name;
-        let secret = self
-            .ask(KubeVerb::Get, secrets.get_opt(name))
-            .await
-            .map_err(|error| {
-                format!(
+        let secret = match self.ask(KubeVerb::Get, secrets.get(name)).await {
+            Ok(secret) => secret,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+            Err(error) => {
+                return Err(format!(
                     "Secret {}/{name} cannot be read: {}; grant get on it",
                     self.namespace,
                     kind(&error)
-                )
-            })?;
-        let Some(secret) = secret else {
-            return Ok(None);
+                ));
+            }
         };
         let key = secret
             .data

@@ -40,6 +40,8 @@ pub struct MountRules {
     pub auth_mount: String,
     /// Audience that is looked up among the driver's tokens when a class names none.
     pub audience: String,
+    /// Whether every pod logs in for itself, because roles bind pods and not accounts.
+    pub login_per_pod: bool,
     /// What a class may name.
     pub policy: Policy,
     /// The driver's limit on a reply, in bytes.
@@ -173,8 +175,8 @@ impl Mounter {
         self.judge(spec, &target)?;
         let identity = self.identity(spec, target);
         let place = place(&identity);
-        let (proof, jwt) = match proof {
-            Some(proof) => (proof, JwtSource::Request(spec.pod.clone(), None)),
+        let (proof, jwt, why) = match proof {
+            Some(proof) => (proof, JwtSource::Request(spec.pod.clone(), None), None),
             None => self.token(spec, &identity).await?,
         };
         let asker = Asker {
@@ -185,7 +187,8 @@ impl Mounter {
             deadline,
         };
         let plan = plan(spec.class.objects.iter().map(|object| &object.request));
-        let fetched = self.fetch(&asker, &plan, &place).await?;
+        let fetched = self.fetch(&asker, &plan, &place, why.as_ref()).await?;
+        self.keys.wait().await;
         let files = self
             .assemble(spec, &plan, &fetched, &place)
             .inspect_err(|_| self.give_back(&asker, &plan, &fetched))?;
@@ -270,6 +273,9 @@ impl Mounter {
         for note in &class.notes {
             tracing::warn!(role = %class.role, %note, "class accepted with a remark");
         }
+        if class.verify_asked && self.own.tls.skip_verify {
+            tracing::warn!(role = %class.role, "vaultSkipTLSVerify: false cannot undo the operator's --vault-tls-skip-verify: certificates are not verified");
+        }
     }
 
     fn judge(&self, spec: &MountSpec, target: &Target) -> Result<(), MountFault> {
@@ -299,12 +305,12 @@ impl Mounter {
         }
     }
 
-    /// The token for a login, and who may share that login.
+    /// The token for a login, who may share that login, and why none of the driver's tokens will do.
     async fn token(
         &self,
         spec: &MountSpec,
         identity: &Identity,
-    ) -> Result<(Proof, JwtSource), MountFault> {
+    ) -> Result<(Proof, JwtSource, Option<NoDriverToken>), MountFault> {
         let wanted = spec.class.audience.as_deref();
         match choose_token(
             &spec.tokens,
@@ -315,8 +321,11 @@ impl Mounter {
             TokenChoice::Driver(token) => {
                 let jwt = SecretString::from(token.expose().to_owned());
                 let audience = wanted.unwrap_or(&self.rules.audience);
-                let proof = self.prove(&jwt, identity, audience).await;
-                Ok((proof, JwtSource::Driver(Arc::new(jwt))))
+                let proof = match self.prove(&jwt, identity, audience).await {
+                    Proof::Proven if self.rules.login_per_pod => Proof::ProvenPod(pod_key(spec)),
+                    proof => proof,
+                };
+                Ok((proof, JwtSource::Driver(Arc::new(jwt)), None))
             }
             TokenChoice::Request { audience, why } => {
                 if audience.is_none() {
@@ -324,7 +333,7 @@ impl Mounter {
                 }
                 self.note_request(spec, &why);
                 let source = JwtSource::Request(spec.pod.clone(), audience.map(str::to_owned));
-                Ok((Proof::Requested(pod_key(spec)), source))
+                Ok((Proof::Requested(pod_key(spec)), source, Some(why)))
             }
         }
     }
@@ -355,12 +364,13 @@ impl Mounter {
         asker: &Asker,
         plan: &Plan,
         place: &Place,
+        why: Option<&NoDriverToken>,
     ) -> Result<Vec<Result<Fetched, Fault>>, MountFault> {
         self.reads
             .fetch_all(asker, &plan.requests)
             .await
             .map_err(|fault| MountFault::Login {
-                fault,
+                fault: without_token(fault, why),
                 place: Box::new(place.clone()),
             })
     }
@@ -393,6 +403,17 @@ impl Mounter {
                 self.reads.give_back(asker, request);
             }
         }
+    }
+}
+
+/// Says of a missing token which one was looked for among the driver's, before what became of a request.
+fn without_token(fault: Fault, why: Option<&NoDriverToken>) -> Fault {
+    match why {
+        Some(why) if fault.reason == Reason::NoToken => Fault {
+            what: format!("{why}, and {}", fault.what),
+            ..fault
+        },
+        _ => fault,
     }
 }
 

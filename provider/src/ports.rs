@@ -69,7 +69,7 @@ impl TokenRequests for NoTokenRequests {
     async fn request(&self, _: &Pod, _: Option<&str>) -> Result<SecretString, Fault> {
         Err(Fault::new(
             coffer_provider_core::fault::Reason::NoToken,
-            "no token can be requested",
+            "none can be requested",
             self.remedy,
         ))
     }

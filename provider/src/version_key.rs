@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use coffer_provider_core::version::VersionKey;
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::ports::VersionKeyStore;
@@ -34,15 +35,18 @@ pub enum KeyOrigin {
 pub struct VersionKeys {
     origin: KeyOrigin,
     current: RwLock<Option<Arc<VersionKey>>>,
+    /// Turns true when the start has looked for the key, found or not.
+    settled: watch::Sender<bool>,
 }
 
 impl VersionKeys {
-    /// There is no key before [`Self::load`].
+    /// There is no key before it is looked at.
     #[must_use]
-    pub const fn new(origin: KeyOrigin) -> Self {
+    pub fn new(origin: KeyOrigin) -> Self {
         Self {
             origin,
             current: RwLock::new(None),
+            settled: watch::Sender::new(false),
         }
     }
 
@@ -58,12 +62,21 @@ impl VersionKeys {
     /// Gets the key at start, but does not let pods wait for long.
     pub async fn settle(&self) {
         let loaded = tokio::time::timeout(START_PATIENCE, self.load()).await;
+        self.settled.send_replace(true);
         let error = match loaded {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
             Err(_) => format!("no answer within {} s", START_PATIENCE.as_secs()),
         };
         tracing::warn!(%error, "no version key yet: object versions are empty until it can be had");
+    }
+
+    /// Waits until [`Self::settle`] has ended: versions that fall empty at a restart and come back would
+    /// make every running pod look changed.
+    pub async fn wait(&self) {
+        let mut settled = self.settled.subscribe();
+        // Without a start nobody settles anything; then the key is absent.
+        let _ = tokio::time::timeout(START_PATIENCE, settled.wait_for(|settled| *settled)).await;
     }
 
     /// Looks at the origin for ever, every `pause`; sooner while there is no key.
@@ -163,6 +176,22 @@ mod tests {
             "a replaced key is taken over"
         );
         keeper.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mount_waits_for_the_starts_look_at_the_key_but_not_for_long() {
+        let keys = keys(vec![Ok(vec![1])]);
+        let ((), ()) = tokio::join!(keys.wait(), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            keys.settle().await;
+        });
+        assert!(keys.current().is_some());
+        let began = tokio::time::Instant::now();
+        keys.wait().await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "settled is settled");
+        let never = VersionKeys::new(KeyOrigin::Generated);
+        never.wait().await;
+        assert_eq!(began.elapsed(), super::START_PATIENCE);
     }
 
     #[tokio::test]

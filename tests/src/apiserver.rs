@@ -178,6 +178,24 @@ impl ApiServer {
         self.server.signal(signal)
     }
 
+    /// Ends the server at once; its etcd goes on until the drop.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        self.server.kill().map(|_| ())
+    }
+
+    /// A shell command that ends both and removes what they leave, for a test that ends without a drop.
+    #[must_use]
+    pub fn farewell(&self) -> String {
+        let (server, etcd) = (self.server.pid(), self.etcd.pid());
+        format!(
+            "kill -KILL {server} {etcd}; rm -rf '{}'",
+            self.directory.path().display()
+        )
+    }
+
     fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
         let path = self.directory.path().join(format!("{name}.kubeconfig"));
         // JSON is YAML too.

@@ -21,6 +21,12 @@ pub mod tls;
 /// A real OpenBao or Vault, and the identities that log in to it.
 pub mod vault;
 
+/// The measurements of `make bench`.
+pub mod bench;
+
+/// What `make demo` shows, and the folders of `examples/`.
+pub mod demo;
+
 /// HTTP/1.1 requests off a socket, for the scripted store and the proxy.
 mod http1;
 /// Child processes that end with their owner.

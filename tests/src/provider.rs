@@ -50,6 +50,34 @@ impl ProviderProcess {
     ) -> Result<Self> {
         let directory = directory("provider")?;
         let socket = directory.path().join(format!("{name}.sock"));
+        Self::start_in(directory, socket, arguments, environment).await
+    }
+
+    /// Starts it on a socket path of the test's choice, for what stands there already: a stale file, or the
+    /// socket of a provider that it takes over from.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on(
+        socket: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::start_in(
+            directory("provider")?,
+            socket.to_path_buf(),
+            arguments,
+            environment,
+        )
+        .await
+    }
+
+    async fn start_in(
+        directory: TempDir,
+        socket: PathBuf,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let health = format!("127.0.0.1:{}", free_port()?);
         let endpoint = socket.to_str().context("a directory that is not UTF-8")?;
         let mut command = Command::new(binary("coffer-provider")?);
@@ -156,6 +184,14 @@ impl ProviderProcess {
     /// When it does not end within 40 s.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.process.stop(STOP).await
+    }
+
+    /// Waits for its end without asking for it.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        self.process.wait(STOP).await
     }
 
     /// Ends it at once.

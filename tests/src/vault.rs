@@ -179,6 +179,17 @@ impl Vault {
         Ok(version.to_owned())
     }
 
+    /// A shell command that ends the server and removes what it leaves, for a test that ends without a drop.
+    #[must_use]
+    pub fn farewell(&self) -> String {
+        let end = match &self.server {
+            Server::Process(process) => format!("kill -KILL {}", process.pid()),
+            Server::Container(container) => container.removal(),
+            Server::Shared => "true".to_owned(),
+        };
+        format!("{end}; rm -rf '{}'", self.directory.path().display())
+    }
+
     fn still_running(&mut self) -> Result<()> {
         match &mut self.server {
             Server::Process(process) => process.still_running(),

@@ -5,6 +5,7 @@
 
 mod class;
 mod lint;
+mod lookup;
 mod manifest;
 mod pitfalls;
 mod place;
@@ -23,6 +24,8 @@ use self::manifest::{Class, Contents};
 use self::report::Place;
 use self::volume::check_volume;
 use self::yaml::Loaded;
+
+pub(super) use self::lookup::{FoundClass, classes};
 
 pub use self::report::{
     ClassReport, FileReport, Finding, Findings, MANIFEST, MISSING_CLASS, MergedParameter,

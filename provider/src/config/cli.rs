@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, ColorChoice, ValueHint};
 
 use super::options::{Kind, OPTIONS};
 
@@ -49,15 +50,17 @@ pub enum Command {
 pub struct MountArguments {
     /// File with the class; `doctor` can do without.
     pub class_file: Option<PathBuf>,
+    /// Which class of the file, when it holds several.
+    pub class_name: Option<String>,
     /// Where files are written.
     pub out: Option<PathBuf>,
     /// File with a service account token.
     pub token_file: Option<PathBuf>,
     /// File with a store token, used instead of a login.
     pub store_token_file: Option<PathBuf>,
-    /// Namespace of the pod that is played.
+    /// Namespace of the pod that is played; empty for that of the token or the class.
     pub pod_namespace: String,
-    /// Service account of the pod that is played.
+    /// Service account of the pod that is played; empty for that of the token.
     pub service_account: String,
     /// Say what would be written and write nothing.
     pub dry_run: bool,
@@ -72,8 +75,26 @@ pub struct MountArguments {
 pub fn parse_arguments(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Invocation, clap::Error> {
-    let matches = command().try_get_matches_from(normalised(arguments))?;
-    Ok(invocation(&matches))
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(normalised(arguments))?;
+    let invocation = invocation(&matches);
+    let forms = forms(&invocation.command);
+    if invocation.output.is_empty() || forms.contains(&invocation.output.as_str()) {
+        return Ok(invocation);
+    }
+    let what = format!("--output: write {} here", forms.join(" or "));
+    Err(command.error(ErrorKind::InvalidValue, what))
+}
+
+/// All forms of results; those of the version are the peers'.
+const FORMS: [&str; 4] = ["text", "json", "json-pretty", "yaml"];
+
+/// The forms that the results of a command have. What has no result takes all of them.
+const fn forms(command: &Command) -> &'static [&'static str] {
+    match command {
+        Command::Check { .. } | Command::Mount(_) | Command::Doctor(_) => &["text", "json"],
+        Command::Version | Command::Serve | Command::Completions(_) => &FORMS,
+    }
 }
 
 /// `-vault-addr` becomes `--vault-addr`: Go's flag package takes either.
@@ -99,40 +120,44 @@ fn normalised(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         .collect()
 }
 
+const RESULTS: &str = "\
+Results go to standard output, warnings and errors to standard error. With --output json the result is one
+JSON object with a `schema`; a command that fails prints {\"schema\":\"coffer.error/v1\",\"exit\":…,\"reason\":…,
+\"message\":…} instead, with one entry in `objects` for each object that failed. Values of secrets are
+printed with --show-secrets only.";
+
+const SERVE_CODES: &str = "\
+Exit codes: 0 fine, 1 findings or a refusal, 2 usage, 3 could not be checked (network, rights), 64 bad
+configuration.
+
+Every option can be set by a line of --config, by an environment variable COFFER_<NAME> and by the
+environment names of the peers; flags win. One dash will do: -vault-addr.";
+
+const CHECK_CODES: &str = "\
+Exit codes: 0 no problems (warnings do not count), 1 problems, 2 usage, 3 a file cannot be read.";
+
+const MOUNT_CODES: &str = "\
+Needs --token-file or --vault-token-file. Reads the store as the server would, issues what the class
+issues, and gives its login back. Without --out, and with --dry-run, nothing is written. Files are
+written with mode 0600 below directories of mode 0700, and replaced as a whole.
+
+Exit codes: 0 mounted, 1 class or store refuse (denied, not found, login refused), 2 usage, 3 could not be
+tried (store unreachable, sealed, TLS, unreadable file), 64 bad configuration.";
+
+const DOCTOR_CODES: &str = "\
+Looks at: socket, class, policy, dns, connection, tls, clock, store, token, login, capabilities. No secret is
+read, and its login is given back.
+
+Exit codes: 0 nothing failed (skipped steps do not count), 1 a step failed, 2 usage, 3 a file cannot be
+read, 64 bad configuration.";
+
 /// The whole command line as clap sees it.
 #[must_use]
 pub fn command() -> clap::Command {
-    let check = clap::Command::new("check")
-        .about("Lint SecretProviderClass manifests offline")
-        .arg(
-            Arg::new("files")
-                .required(true)
-                .num_args(1..)
-                .value_name("FILE")
-                .help("Manifests; - is standard input"),
-        )
-        .arg(switch("strict", "Refuse unknown keys"));
-    let mount = mount_arguments(
-        clap::Command::new("mount").about("Do what a Mount would do, into a directory"),
-        true,
-    )
-    .arg(
-        Arg::new("out")
-            .long("out")
-            .alias("dir")
-            .value_name("DIR")
-            .help("Directory for the files"),
-    )
-    .arg(switch(
-        "dry-run",
-        "Say what would be written and write nothing",
-    ));
-    let doctor = mount_arguments(
-        clap::Command::new("doctor").about("Find out what stands in the way, layer by layer"),
-        false,
-    );
     clap::Command::new("coffer-provider")
         .about("Secrets Store CSI driver provider for HashiCorp Vault and OpenBao")
+        .after_help(SERVE_CODES)
+        .color(ColorChoice::Never)
         .disable_version_flag(true)
         .args(options())
         .arg(
@@ -140,6 +165,7 @@ pub fn command() -> clap::Command {
                 .long("config")
                 .global(true)
                 .value_name("FILE")
+                .value_hint(ValueHint::FilePath)
                 .help("Configuration file: option names and values as YAML"),
         )
         .arg(
@@ -147,13 +173,15 @@ pub fn command() -> clap::Command {
                 .long("output")
                 .global(true)
                 .value_name("FORM")
-                .help("Form of results: text, json, json-pretty or yaml, where they apply"),
+                .value_parser(FORMS)
+                .help("Form of results: text or json; of --version also json-pretty and yaml [default: text, of --version json]")
+                .hide_possible_values(true),
         )
         .arg(switch("version", "Print the version and exit"))
         .subcommand(clap::Command::new("serve").about("Serve the driver (default)"))
-        .subcommand(check)
-        .subcommand(mount)
-        .subcommand(doctor)
+        .subcommand(check())
+        .subcommand(mount())
+        .subcommand(doctor())
         .subcommand(
             clap::Command::new("completions")
                 .about("Print a completion script")
@@ -165,46 +193,85 @@ pub fn command() -> clap::Command {
         )
 }
 
+fn check() -> clap::Command {
+    clap::Command::new("check")
+        .about("Lint SecretProviderClass manifests offline")
+        .after_help(format!("{RESULTS}\n\n{CHECK_CODES}"))
+        .arg(
+            Arg::new("files")
+                .required(true)
+                .num_args(1..)
+                .value_name("FILE")
+                .value_hint(ValueHint::FilePath)
+                .help("Manifests; - is standard input"),
+        )
+        .arg(switch("strict", "Refuse unknown keys"))
+}
+
+fn mount() -> clap::Command {
+    let command = clap::Command::new("mount")
+        .about("Do what a Mount would do, into a directory")
+        .override_usage("coffer-provider mount [OPTIONS] <FILE>")
+        .after_help(format!("{RESULTS}\n\n{MOUNT_CODES}"));
+    mount_arguments(command, true)
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .alias("dir")
+                .value_name("DIR")
+                .value_hint(ValueHint::DirPath)
+                .help("Directory for the files; best on a tmpfs"),
+        )
+        .arg(switch(
+            "dry-run",
+            "Say what would be written and write nothing",
+        ))
+        .arg(switch("show-secrets", "Print the values of the files"))
+}
+
+fn doctor() -> clap::Command {
+    let command = clap::Command::new("doctor")
+        .about("Find out what stands in the way, layer by layer")
+        .after_help(format!("{RESULTS}\n\n{DOCTOR_CODES}"));
+    mount_arguments(command, false)
+}
+
 fn mount_arguments(command: clap::Command, needs_file: bool) -> clap::Command {
     let value = |name: &'static str, what: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(what).help(help)
     };
+    let path = |name, help| value(name, "FILE", help).value_hint(ValueHint::FilePath);
     command
         .arg(file(needs_file))
-        .arg(value("class", "FILE", "The same as the argument FILE").conflicts_with("file"))
+        .arg(path("class", "The same as the argument FILE").conflicts_with("file"))
         .arg(value(
-            "token-file",
-            "FILE",
-            "Service account token to log in with",
+            "class-name",
+            "NAME",
+            "Which class of FILE, as name or namespace/name, when it holds several",
+        ))
+        .arg(path("token-file", "Service account token to log in with"))
+        .arg(
+            path("vault-token-file", "Store token to use instead of a login")
+                .alias("store-token-file")
+                .conflicts_with("token-file"),
+        )
+        .arg(value(
+            "pod-namespace",
+            "NAME",
+            "Namespace of the pod that is played [default: that of the token, of the class, or default]",
         ))
         .arg(value(
-            "vault-token-file",
-            "FILE",
-            "Store token to use instead of a login",
+            "service-account",
+            "NAME",
+            "Service account of the pod that is played [default: that of the token, or default]",
         ))
-        .arg(
-            value(
-                "pod-namespace",
-                "NAME",
-                "Namespace of the pod that is played",
-            )
-            .default_value("default"),
-        )
-        .arg(
-            value(
-                "service-account",
-                "NAME",
-                "Service account of the pod that is played",
-            )
-            .default_value("default"),
-        )
-        .arg(switch("show-secrets", "Print values"))
 }
 
 fn file(needed: bool) -> Arg {
     let file = Arg::new("file")
         .value_name("FILE")
-        .help("Manifest with the class");
+        .value_hint(ValueHint::FilePath)
+        .help("Manifest with the class; - is standard input");
     if needed {
         file.required_unless_present("class")
     } else {
@@ -229,7 +296,8 @@ fn options() -> impl Iterator<Item = Arg> {
                 "" | "false" => option.help.to_owned(),
                 default => format!("{} [default: {default}]", option.help),
             })
-            .help_heading("Options");
+            .hide_short_help(true)
+            .help_heading("Options of the provider");
         match option.kind {
             Kind::Bool => arg
                 .num_args(0..=1)
@@ -265,6 +333,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("mount", sub)) => Command::Mount(MountArguments {
             out: text(sub, "out").map(PathBuf::from),
             dry_run: sub.get_flag("dry-run"),
+            show_secrets: sub.get_flag("show-secrets"),
             ..played(sub)
         }),
         Some(("doctor", sub)) => Command::Doctor(played(sub)),
@@ -285,11 +354,11 @@ fn played(matches: &ArgMatches) -> MountArguments {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     MountArguments {
         class_file: text("file").or_else(|| text("class")).map(PathBuf::from),
+        class_name: text("class-name"),
         token_file: text("token-file").map(PathBuf::from),
         store_token_file: text("vault-token-file").map(PathBuf::from),
         pod_namespace: text("pod-namespace").unwrap_or_default(),
         service_account: text("service-account").unwrap_or_default(),
-        show_secrets: matches.get_flag("show-secrets"),
         ..MountArguments::default()
     }
 }

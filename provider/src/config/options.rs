@@ -229,6 +229,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Proxy for every store instead of HTTP_PROXY and HTTPS_PROXY",
     ),
     peer(
+        "vault-http-proxy",
+        &[],
+        Text,
+        "HTTP_PROXY",
+        "",
+        "Older name of --vault-proxy-addr, which beats it",
+    ),
+    peer(
         "vault-disable-redirects",
         &[],
         Bool,
@@ -253,6 +261,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "auto",
         "Request a token where the driver sent none: auto or off",
+    ),
+    option(
+        "login-scope",
+        Text,
+        "account",
+        "Who shares a login: account (all pods of a service account) or pod, for roles that bind pods",
     ),
     option("log-format", Text, "json", "json or text"),
     option(

@@ -89,6 +89,8 @@ pub struct Answer {
     pub content_type: String,
     /// How long the store asks to wait before trying again.
     pub retry_after: Option<Duration>,
+    /// `Date`: the store's clock, or that of a proxy in front of it.
+    pub date: Option<String>,
     /// The body, wiped on drop.
     pub body: Zeroizing<Vec<u8>>,
     _buffer: body::Reserved,
@@ -222,12 +224,14 @@ impl Stores {
         let status = response.status().as_u16();
         let content_type = header(&response, http::header::CONTENT_TYPE);
         let retry_after = redirect::retry_after(&header(&response, http::header::RETRY_AFTER));
+        let date = Some(header(&response, http::header::DATE)).filter(|date| !date.is_empty());
         let read = timeout(self.limits.body, self.buffers.read(response)).await;
         let outcome = match read {
             Ok(Ok((body, buffer))) => Ok(Answer {
                 status,
                 content_type,
                 retry_after,
+                date,
                 body,
                 _buffer: buffer,
             }),

@@ -40,7 +40,11 @@ pub struct Issued {
     /// The token that the lease hangs on.
     pub token: Arc<StoreToken>,
     due: Option<Instant>,
+    /// End of its life; until then a pod may run on it, even if it is issued anew.
+    ends: Option<Instant>,
     used: Instant,
+    /// Another Mount than the one that caused it was given it.
+    shared: bool,
     _lease: Option<Arc<LeaseGuard>>,
 }
 
@@ -58,14 +62,15 @@ impl Kept {
         let mut entries = self.lock();
         let issued = entries.get_mut(key)?;
         if issued.is_due(now) {
-            entries.remove(key);
             return None;
         }
         issued.used = now;
+        issued.shared = true;
         Some(issued.clone())
     }
 
-    /// Keeps what was just issued, for `life` from now or for as long as the pod asks.
+    /// Keeps what was just issued, for `life` from now, which is two thirds of its own, or for as long as
+    /// the pod asks.
     pub fn put(
         &self,
         key: KeptKey,
@@ -79,7 +84,9 @@ impl Kept {
             response,
             token,
             due: life.map(|life| now + life),
+            ends: life.map(|life| now + life + life / 2),
             used: now,
+            shared: false,
             _lease: lease,
         };
         let mut entries = self.lock();
@@ -89,17 +96,22 @@ impl Kept {
         entries.insert(key, issued);
     }
 
-    /// Forgets what was issued in a Mount that failed, and hands it back for revoking.
+    /// Forgets what was issued in a Mount that failed, and hands it back for revoking; not if another
+    /// volume of the pod has got it meanwhile.
     #[must_use]
     pub fn take(&self, key: &KeptKey) -> Option<Issued> {
-        self.lock().remove(key)
+        let mut entries = self.lock();
+        if entries.get(key)?.shared {
+            return None;
+        }
+        entries.remove(key)
     }
 
-    /// Drops what is due or long unused.
+    /// Drops what has ended or is long unused.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.lock().retain(|_, issued| {
-            !issued.is_due(now)
+            !issued.has_ended(now)
                 && (issued.has_lease() || now.duration_since(issued.used) < FORGET_AFTER)
         });
     }
@@ -120,7 +132,11 @@ impl Kept {
 
 impl Issued {
     fn is_due(&self, now: Instant) -> bool {
-        self.due.is_some_and(|due| now >= due) || (self.has_lease() && self.token.has_ended(now))
+        self.due.is_some_and(|due| now >= due) || self.has_ended(now)
+    }
+
+    fn has_ended(&self, now: Instant) -> bool {
+        self.ends.is_some_and(|ends| now >= ends) || (self.has_lease() && self.token.has_ended(now))
     }
 
     const fn has_lease(&self) -> bool {

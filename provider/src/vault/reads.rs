@@ -114,6 +114,12 @@ impl Reads {
         asker: &Asker,
         requests: &[Request],
     ) -> Result<Vec<Result<Fetched, Fault>>, Fault> {
+        // What was issued for a pod is for whoever proves to be that pod's account. A token that is not
+        // proven must have logged in itself before anything is answered from memory.
+        let mut token = None;
+        if !asker.session.proof.is_proven() {
+            token = Some(self.login(asker).await?);
+        }
         let mut fetched: Vec<Option<Result<Fetched, Fault>>> = requests
             .iter()
             .map(|request| self.remembered(asker, request).map(Ok))
@@ -121,10 +127,10 @@ impl Reads {
         if fetched.iter().all(Option::is_some) {
             return Ok(fetched.into_iter().flatten().collect());
         }
-        let token = self
-            .sessions
-            .token(&asker.session, &asker.jwt, asker.deadline)
-            .await?;
+        let token = match token {
+            Some(token) => token,
+            None => self.login(asker).await?,
+        };
         let broken: Mutex<Option<Fault>> = Mutex::new(None);
         let missing: Vec<usize> = (0..requests.len())
             .filter(|at| fetched[*at].is_none())
@@ -165,6 +171,12 @@ impl Reads {
         }
         self.sessions.release(token);
         Ok(fetched.into_iter().flatten().collect())
+    }
+
+    async fn login(&self, asker: &Asker) -> Result<Arc<StoreToken>, Fault> {
+        self.sessions
+            .token(&asker.session, &asker.jwt, asker.deadline)
+            .await
     }
 
     /// Gives back what this Mount caused to be issued, because it failed in another place and nobody
@@ -267,7 +279,10 @@ impl Reads {
                 issued,
             });
         }
-        // The answer that we shared belongs to the pod that asked first.
+        // The answer that we shared belongs to the pod that asked first, which may be our own.
+        if let Some(ours) = self.remembered(asker, request) {
+            return Ok(ours);
+        }
         let (_, landed) = self.board(asker, token, request, true).await;
         landed.map(|(response, _)| Fetched {
             response,

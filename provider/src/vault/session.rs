@@ -34,12 +34,25 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 pub enum Proof {
     /// Every caller whose token was proven against the cluster's keys.
     Proven,
+    /// The same for the callers of one pod, by its UID, where roles bind pods and not accounts.
+    ProvenPod(String),
     /// Only callers with exactly this token (SHA-256), because it could not be proven.
     Token([u8; 32]),
     /// The pod for which a token was requested, by its UID.
     Requested(String),
     /// The operator, who gave a store token.
     Given,
+}
+
+impl Proof {
+    /// Whether a caller needs no further proof of being who it says it is.
+    #[must_use]
+    pub const fn is_proven(&self) -> bool {
+        match self {
+            Self::Proven | Self::ProvenPod(_) | Self::Given => true,
+            Self::Token(_) | Self::Requested(_) => false,
+        }
+    }
 }
 
 /// What one login serves.

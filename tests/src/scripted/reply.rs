@@ -19,6 +19,8 @@ pub struct Reply {
     pub(super) pace: Option<(usize, Duration)>,
     pub(super) cut_after: Option<usize>,
     pub(super) never: bool,
+    pub(super) endless: bool,
+    pub(super) reset: bool,
 }
 
 impl Reply {
@@ -73,6 +75,24 @@ impl Reply {
     #[must_use]
     pub fn hang_up() -> Self {
         Self::verbatim(Bytes::new())
+    }
+
+    /// The connection ends without a byte of an answer and with a RST instead of a FIN.
+    #[must_use]
+    pub fn reset() -> Self {
+        Self {
+            reset: true,
+            ..Self::hang_up()
+        }
+    }
+
+    /// A body of chunks that ends only when the client goes away.
+    #[must_use]
+    pub fn endless() -> Self {
+        Self {
+            endless: true,
+            ..Self::text(200, vec![b' '; 64 << 10]).header("content-type", "application/json")
+        }
     }
 
     /// Adds a header.

@@ -29,10 +29,20 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let (requests, mut answers) = stream.into_split();
     let mut requests = BufReader::new(requests);
-    // A peer that sends no request, or goes away while it is answered, is no concern of the store's.
-    while let Ok(Some(message)) = read_request(&mut requests).await {
+    loop {
+        // A peer that goes away is no concern of the store's; one that speaks no HTTP is told so.
+        let message = match read_request(&mut requests).await {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(_) => {
+                let refusal = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+                let _ = answers.write_all(refusal).await;
+                return;
+            }
+        };
         let head_only = message.method == "HEAD";
         let reply = shared.answer(arrived(message));
+        let reset = reply.reset;
         let flight = Flight(&shared);
         let open = tokio::select! {
             open = answer(&mut answers, reply, head_only) => matches!(open, Ok(true)),
@@ -40,6 +50,10 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         };
         drop(flight);
         if !open {
+            if reset {
+                // Dropping the half would send a FIN first.
+                answers.forget();
+            }
             return;
         }
     }
@@ -93,6 +107,14 @@ async fn answer(stream: &mut OwnedWriteHalf, reply: Reply, head_only: bool) -> i
     if reply.never {
         return std::future::pending().await;
     }
+    if reply.reset {
+        // Without lingering the close is a RST.
+        stream.as_ref().set_zero_linger()?;
+        return Ok(false);
+    }
+    if reply.endless {
+        return send_for_ever(stream, &reply).await;
+    }
     if reply.verbatim {
         send(stream, &reply.body, &reply).await?;
         return Ok(false);
@@ -117,6 +139,19 @@ fn head(reply: &Reply) -> String {
         head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
     }
     head + "\r\n"
+}
+
+async fn send_for_ever(stream: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<bool> {
+    let head = format!(
+        "HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\n\r\n",
+        reply.status
+    );
+    stream.write_all(head.as_bytes()).await?;
+    let size = format!("{:x}\r\n", reply.body.len());
+    let chunk = [size.as_bytes(), &reply.body, b"\r\n"].concat();
+    loop {
+        stream.write_all(&chunk).await?;
+    }
 }
 
 async fn send(stream: &mut OwnedWriteHalf, bytes: &[u8], reply: &Reply) -> io::Result<()> {

@@ -184,3 +184,44 @@ async fn an_answer_may_be_no_http_or_never_come() {
     .await
     .unwrap();
 }
+
+#[tokio::test]
+async fn a_connection_may_be_reset() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let store = ScriptedStore::start().await.unwrap();
+    store.on("/v1/reset", Reply::reset());
+    let mut stream = tokio::net::TcpStream::connect(store.address).await.unwrap();
+    let request = b"GET /v1/reset HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let error = stream.read(&mut [0; 16]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn an_endless_body_ends_with_its_reader() {
+    let store = ScriptedStore::start().await.unwrap();
+    store.on("/v1/endless", Reply::endless());
+    let mut reply = get(&store, "/v1/endless", "").await.unwrap();
+    let mut seen = 0;
+    while seen < 4 << 20 {
+        seen += reply.chunk().await.unwrap().unwrap().len();
+    }
+    drop(reply);
+    eventually(Duration::from_secs(10), "the end of the body", async || {
+        anyhow::ensure!(store.in_flight() == 0, "{} in flight", store.in_flight());
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let store = ScriptedStore::start().await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(store.address).await.unwrap();
+    stream.write_all(b"\x16\x03\x01\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}

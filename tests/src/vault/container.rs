@@ -80,6 +80,12 @@ impl Container {
         Err(Hopeless(format!("the container ended: {}", self.log())).into())
     }
 
+    /// The shell command that ends and removes it.
+    pub(super) fn removal(&self) -> String {
+        let (program, options) = (self.engine.program.display(), self.engine.options.join(" "));
+        format!("'{program}' {options} rm --force --volumes {}", self.name)
+    }
+
     /// Ends it at once.
     pub(super) fn kill(&self) -> Result<()> {
         succeed(self.engine.command().args(["kill", &self.name])).map(|_| ())

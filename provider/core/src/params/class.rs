@@ -25,6 +25,8 @@ pub struct ClassSpec {
     pub audience: Option<String>,
     /// What the class says about the connection.
     pub layer: Layer,
+    /// It says that certificates are to be verified, which cannot undo what the operator set.
+    pub verify_asked: bool,
     /// Its objects, in their order.
     pub objects: Vec<ObjectSpec>,
     /// What is accepted but worth a warning.
@@ -137,6 +139,7 @@ impl ClassSpec {
         let mut reader = Reader {
             parameters,
             dialect,
+            verify_asked: false,
             problems: Vec::new(),
             notes: Vec::new(),
         };
@@ -159,6 +162,7 @@ impl ClassSpec {
                 .filter(|text| !text.is_empty())
                 .cloned(),
             layer,
+            verify_asked: reader.verify_asked,
             objects,
             notes: reader.notes,
         })
@@ -168,6 +172,7 @@ impl ClassSpec {
 struct Reader<'a> {
     parameters: &'a Parameters,
     dialect: Dialect,
+    verify_asked: bool,
     problems: Vec<Problem>,
     notes: Vec<Note>,
 }
@@ -274,7 +279,10 @@ impl<'a> Reader<'a> {
             return false;
         };
         match parse_bool(value) {
-            Some(skip) => skip,
+            Some(skip) => {
+                self.verify_asked = !skip;
+                skip
+            }
             None if value.is_empty() => false,
             None => {
                 self.problem(

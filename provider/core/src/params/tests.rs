@@ -209,7 +209,10 @@ fn every_bad_attribute_of_every_object_is_named() {
         ],
     );
     refused(
-        &[("objects", "[{objectName: a, secretPath: x, filePermission: 01777}]")],
+        &[(
+            "objects",
+            "[{objectName: a, secretPath: x, filePermission: 01777}]",
+        )],
         &["objects[0].filePermission"],
     );
 }

@@ -1,29 +1,43 @@
-//! The layers, from the class down to the rights on each path.
+//! The order of the steps, from the socket down to the rights on each path, and what depends on what.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coffer_provider_core::fault::MountFault;
-use coffer_provider_core::gojson::Json;
-use coffer_provider_core::params::{MountSpec, Wire};
-use coffer_provider_core::target::{Address, Layer, Target};
-use secrecy::ExposeSecret;
+use coffer_provider_core::params::MountSpec;
+use coffer_provider_core::problem::Problem;
+use coffer_provider_core::target::{Layer, Target};
+use secrecy::SecretString;
 
-use super::{State, Step};
-use crate::cli::{Failed, class_file, mount, version};
+use super::{Step, access, capabilities, network, socket};
+use crate::cli::class_file::PlayedPod;
+use crate::cli::class_file::{self, ClassFile};
+use crate::cli::mount::{Claims, Failure, play, read_spec, secret_file};
+use crate::cli::{Failed, bad_configuration, version};
 use crate::config::{Config, MountArguments};
-use crate::metrics::{Metrics, StoreOp};
-use crate::run;
-use crate::vault::endpoint;
-use crate::vault::http::{Answer, Stores};
-use crate::vault::session::{JwtSource, Proof, SessionKey};
+use crate::metrics::Metrics;
+use crate::run::{self, Parts};
+use crate::vault::http::Stores;
+
+/// How long giving back the login may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What pods of a class would ask for, and as whom.
+struct Subject {
+    spec: MountSpec,
+    target: Target,
+    pod: PlayedPod,
+    claims: Option<Claims>,
+    audience: String,
+}
 
 struct Examination<'a> {
     config: &'a Config,
-    arguments: &'a MountArguments,
     stores: Stores,
+    parts: Parts,
+    /// Used instead of a login.
+    store_token: Option<SecretString>,
     steps: Vec<Step>,
 }
 
@@ -31,390 +45,195 @@ struct Examination<'a> {
 pub(super) async fn examine(
     arguments: &MountArguments,
     config: &Config,
-) -> Result<Vec<Step>, Failed> {
+    proxied: bool,
+) -> Result<Vec<Step>, Failure> {
     let metrics = Arc::new(Metrics::new(version::build(), 1));
-    let stores = Stores::new(config.http, config.http_rules.clone(), Arc::clone(&metrics));
+    let first = Path::new(socket::LOOKED_AT_FIRST);
     let mut examination = Examination {
         config,
-        arguments,
-        stores,
-        steps: Vec::new(),
+        stores: Stores::new(config.http, config.http_rules.clone(), Arc::clone(&metrics)),
+        parts: run::build(config, None, &metrics).map_err(bad_configuration)?,
+        store_token: arguments
+            .store_token_file
+            .as_deref()
+            .map(secret_file)
+            .transpose()?,
+        steps: socket::look(&config.endpoint, first, &config.provider_name).await,
     };
-    examination.socket().await;
-    let cluster = run::cluster(config, &metrics).await;
-    let parts = run::build(config, cluster, &metrics).map_err(crate::cli::bad_configuration)?;
-    let spec = examination.class(&parts)?;
-    let target =
-        match &spec {
-            Some(spec) => parts.mounter.target(spec),
-            None => Layer::resolve(&config.rules.layers.iter().collect::<Vec<_>>()).map_err(
-                |problems| MountFault::Input {
-                    reason: coffer_provider_core::fault::Reason::BadRequest,
-                    problems,
-                },
-            ),
-        };
-    let target = target.map_err(|fault| Failed::new(64, fault.to_string()))?;
-    if examination.store(&target).await {
-        examination.access(&parts, spec.as_ref(), &target).await;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(5), parts.sessions.shut_down()).await;
+    let subject = examination.class(arguments)?;
+    examination.policy(subject.as_ref())?;
+    let reached = match examination.target(arguments, subject.as_ref())? {
+        Some(target) => {
+            let proxied = proxied || config.http_rules.proxy.is_some();
+            let Examination { stores, steps, .. } = &mut examination;
+            network::examine(stores, &target, proxied, steps).await
+        }
+        None => {
+            network::skip_all(
+                "needs class, which names the address",
+                &mut examination.steps,
+            );
+            Err("class")
+        }
+    };
+    examination.access(subject.as_ref(), reached).await;
+    let farewell = examination.parts.sessions.shut_down();
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
     Ok(examination.steps)
 }
 
 impl Examination<'_> {
-    fn say(
-        &mut self,
-        name: &'static str,
-        state: State,
-        detail: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        self.steps.push(Step {
-            name,
-            state,
-            detail: detail.into(),
-            hint: hint.into(),
-        });
-    }
-
-    /// Whether a provider answers where the driver would call.
-    async fn socket(&mut self) {
-        let path = self.config.endpoint.clone();
-        let shown = path.display().to_string();
-        if !path.exists() {
-            self.say(
-                "socket",
-                State::Skipped,
-                format!("{shown} does not exist"),
-                "start the provider, or name its socket with --endpoint",
-            );
-            return;
-        }
-        match tokio::net::UnixStream::connect(&path).await {
-            Ok(_) => self.say(
-                "socket",
-                State::Ok,
-                format!("{shown} accepts connections"),
-                "",
-            ),
-            Err(error) => self.say(
-                "socket",
-                State::Failed,
-                format!("{shown}: {error}"),
-                "nobody listens: remove the file or start the provider",
-            ),
-        }
-    }
-
-    fn class(&mut self, parts: &run::Parts) -> Result<Option<MountSpec>, Failed> {
-        let Some(path) = &self.arguments.class_file else {
-            self.say(
-                "class",
-                State::Skipped,
-                "no class given",
-                "name a file with a class to examine login and paths",
-            );
+    /// What the class asks for; none without a class or when it is broken.
+    fn class(&mut self, arguments: &MountArguments) -> Result<Option<Subject>, Failed> {
+        let Some(path) = &arguments.class_file else {
+            let skipped = Step::skipped("class", "no class given");
+            self.steps
+                .push(skipped.with_hint("name a file with a class to examine login and paths"));
             return Ok(None);
         };
-        let class = class_file::read(path)?;
-        let pod = mount::played_pod(self.arguments, &class, self.config)?;
-        let attributes = class.attributes(&pod);
-        let wire = Wire {
-            attributes: &attributes,
-            secrets: "null",
-            permission: "420",
-            target_path: "cli",
-        };
-        match parts.mounter.read(wire) {
-            Ok(spec) => {
-                self.say(
-                    "class",
-                    State::Ok,
-                    format!(
-                        "{}: {} objects",
-                        class.metadata.name,
-                        spec.class.objects.len()
-                    ),
-                    "",
-                );
-                Ok(Some(spec))
+        let class = match class_file::read(path, arguments.class_name.as_deref()) {
+            Ok(class) => class,
+            // What cannot be read or found is the caller's mistake, and no finding.
+            Err(failed) if failed.code != 1 => return Err(failed),
+            Err(failed) => {
+                self.steps
+                    .push(Step::failed("class", failed.text, "mend the manifest"));
+                return Ok(None);
             }
-            Err(fault) => Err(Failed::new(1, fault.to_string())),
-        }
-    }
-
-    /// Address, connection and state of the store; whether it can be asked further.
-    async fn store(&mut self, target: &Target) -> bool {
-        let place = target.address.to_string();
-        if let Address::Tcp { host, port, .. } = &target.address {
-            let host = host.trim_matches(['[', ']']);
-            match tokio::net::lookup_host((host, *port)).await {
-                Ok(found) => {
-                    let found: Vec<String> =
-                        found.map(|address| address.ip().to_string()).collect();
-                    self.say(
-                        "dns",
-                        State::Ok,
-                        format!("{host} is {}", found.join(", ")),
-                        "",
-                    );
-                }
-                Err(error) => {
-                    self.say(
-                        "dns",
-                        State::Failed,
-                        format!("{host}: {error}"),
-                        "check the host in the address and the DNS",
-                    );
-                    return false;
-                }
-            }
-        }
-        let answer = match endpoint::health(target) {
-            Ok(prepared) => self
-                .stores
-                .send(target, prepared, StoreOp::Read)
-                .await
-                .map_err(|failed| failed.fault),
-            Err(fault) => Err(fault),
         };
-        match answer {
+        let played = play(arguments, &class, self.config)?;
+        let read = self.read(&class, &played.pod);
+        Ok(match read {
+            Ok((spec, target)) => {
+                let objects = spec.class.objects.len();
+                let detail = format!("{}: {objects} objects at {}", class.name, target.address);
+                let notes = spec.class.notes.iter().map(ToString::to_string);
+                let remarks: Vec<String> = played.remarks.into_iter().chain(notes).collect();
+                self.steps
+                    .push(Step::ok("class", detail).with_hint(remarks.join("; ")));
+                Some(Subject {
+                    spec,
+                    target,
+                    pod: played.pod,
+                    claims: played.claims,
+                    audience: played.audience,
+                })
+            }
             Err(fault) => {
-                self.say(
-                    "connection",
-                    State::Failed,
-                    format!("{place}: {}", fault.what),
-                    fault.hint,
-                );
-                false
+                let hint = format!("`coffer-provider check {}` tells where", path.display());
+                self.steps
+                    .push(Step::failed("class", fault.to_string(), hint));
+                None
             }
-            Ok(answer) => {
-                self.say("connection", State::Ok, place, "");
-                self.health(&answer)
-            }
+        })
+    }
+
+    fn read(&self, class: &ClassFile, pod: &PlayedPod) -> Result<(MountSpec, Target), MountFault> {
+        let spec = read_spec(&self.parts, class, pod)?;
+        let target = self.parts.mounter.target(&spec)?;
+        Ok((spec, target))
+    }
+
+    /// Whether the operator allows what the class asks for.
+    fn policy(&mut self, subject: Option<&Subject>) -> Result<(), Failed> {
+        let Some(Subject { spec, target, .. }) = subject else {
+            self.steps.push(Step::skipped("policy", "needs class"));
+            return Ok(());
+        };
+        let own = self.own_target()?;
+        let verdict = self.config.rules.policy.judge(&spec.class, target, &own);
+        let listed = |problems: &mut dyn Iterator<Item = &Problem>| {
+            problems
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        self.steps.push(if !verdict.refused.is_empty() {
+            let what = listed(&mut verdict.refused.iter());
+            Step::failed(
+                "policy",
+                what,
+                "change the class, or the operator's policy options",
+            )
+        } else if verdict.warned.is_empty() {
+            Step::ok(
+                "policy",
+                "the class asks for nothing that strict would refuse",
+            )
+        } else {
+            let warned = listed(&mut verdict.warned.iter().map(|(_, problem)| problem));
+            Step::ok(
+                "policy",
+                format!("allowed, but strict would refuse: {warned}"),
+            )
+        });
+        Ok(())
+    }
+
+    /// The store to look at. Of a broken class only that which the operator names: where it would go
+    /// itself is not known.
+    fn target(
+        &self,
+        arguments: &MountArguments,
+        subject: Option<&Subject>,
+    ) -> Result<Option<Target>, Failed> {
+        let layers = &self.config.rules.layers;
+        let is_named = layers.iter().any(|layer| !layer.address.is_empty());
+        match subject {
+            Some(subject) => Ok(Some(subject.target.clone())),
+            None if arguments.class_file.is_none() || is_named => self.own_target().map(Some),
+            None => Ok(None),
         }
     }
 
-    /// The statuses of sys/health: 200 active, 429 and 473 standby, 472 secondary, 501 not initialised,
-    /// 503 sealed.
-    fn health(&mut self, answer: &Answer) -> bool {
-        let version = Json::parse(&answer.body).ok();
-        let version = version
-            .as_ref()
-            .and_then(|json| json.get("version")?.as_str())
-            .unwrap_or("of unknown version");
-        let (state, detail, hint) = match answer.status {
-            200 => (State::Ok, format!("active, {version}"), ""),
-            429 | 473 => (State::Ok, format!("standby, {version}"), ""),
-            472 => (
-                State::Failed,
-                "disaster recovery secondary".to_owned(),
-                "name the primary",
-            ),
-            501 => (
-                State::Failed,
-                "not initialised".to_owned(),
-                "initialise the store",
-            ),
-            503 => (State::Failed, "sealed".to_owned(), "unseal the store"),
-            status => (
-                State::Failed,
-                format!("answered {status}"),
-                "is this a Vault or OpenBao server?",
-            ),
-        };
-        self.say("store", state, detail, hint);
-        state == State::Ok
+    fn own_target(&self) -> Result<Target, Failed> {
+        Layer::resolve(&self.config.rules.layers.iter().collect::<Vec<_>>())
+            .map_err(bad_configuration)
     }
 
-    /// Token, login and rights; needs a class.
-    async fn access(&mut self, parts: &run::Parts, spec: Option<&MountSpec>, target: &Target) {
-        let Some(spec) = spec else {
-            self.say("login", State::Skipped, "no class given", "");
+    /// Token, login and rights, as far as the store was reached.
+    async fn access(&mut self, subject: Option<&Subject>, reached: Result<(), &'static str>) {
+        let Some(subject) = subject else {
+            let skipped = ["token", "login", "capabilities"];
+            self.steps
+                .extend(skipped.map(|name| Step::skipped(name, "needs class")));
             return;
         };
-        let identity = parts.mounter.identity(spec, target.clone());
-        let audience = spec
-            .class
-            .audience
-            .clone()
-            .unwrap_or_else(|| self.config.rules.audience.clone());
-        let key = SessionKey {
-            identity,
-            proof: Proof::Given,
-        };
-        let jwt = match (
-            &self.arguments.store_token_file,
-            spec.tokens.for_audience(&audience),
-        ) {
-            (Some(path), _) => match mount::secret_file(path) {
-                Ok(token) => {
-                    parts.sessions.adopt(&key, token).await;
-                    JwtSource::Request(spec.pod.clone(), None)
-                }
-                Err(failed) => {
-                    return self.say("login", State::Failed, failed.text, "name a readable file");
-                }
-            },
-            (None, Some(token)) => {
-                self.token(token.expose(), &audience);
-                JwtSource::Driver(Arc::new(token.expose().to_owned().into()))
-            }
-            (None, None) => {
-                return self.say(
-                    "login",
-                    State::Skipped,
-                    "no token given",
-                    "give one with --token-file or --vault-token-file",
-                );
-            }
-        };
-        let deadline = tokio::time::Instant::now() + self.config.mount_deadline;
-        match parts.sessions.token(&key, &jwt, deadline).await {
-            Ok(token) => {
-                let place = format!(
-                    "role {} of auth/{}",
-                    key.identity.role, key.identity.auth_mount
-                );
-                self.say("login", State::Ok, place, "");
-                self.capabilities(target, token.secret().expose_secret(), spec)
-                    .await;
-            }
-            Err(fault) => self.say("login", State::Failed, fault.what, fault.hint),
+        let Subject {
+            spec,
+            target,
+            pod,
+            claims,
+            audience,
+        } = subject;
+        self.steps.push(match self.store_token {
+            Some(_) => Step::skipped("token", "a store token is used instead"),
+            None => access::token(pod, claims.as_ref(), audience),
+        });
+        if let Err(broken) = reached {
+            let skipped = ["login", "capabilities"];
+            let needs = format!("needs {broken}");
+            self.steps
+                .extend(skipped.map(|name| Step::skipped(name, &needs)));
+            return;
         }
-    }
-
-    /// What the token says of itself; nobody has checked it yet.
-    fn token(&mut self, jwt: &str, audience: &str) {
-        let claims = jwt
-            .split('.')
-            .nth(1)
-            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
-            .and_then(|bytes| Json::parse(&bytes).ok());
-        let Some(claims) = claims else {
-            return self.say(
-                "token",
-                State::Failed,
-                "the token is no JWT",
-                "give a service account token",
-            );
-        };
-        let listed = match claims.get("aud") {
-            Some(Json::Array(list)) => list
-                .iter()
-                .filter_map(Json::as_str)
-                .map(str::to_owned)
-                .collect(),
-            Some(Json::String(one)) => vec![one.clone()],
-            _ => Vec::new(),
-        };
-        let expired = claims
-            .get("exp")
-            .and_then(Json::as_i64)
-            .is_some_and(|exp| exp <= jiff::Timestamp::now().as_second());
-        if expired {
-            self.say(
-                "token",
-                State::Failed,
-                "the token has expired",
-                "get a new one",
-            );
-        } else if listed.iter().any(|one| one == audience) {
-            self.say(
-                "token",
-                State::Ok,
-                format!("for audience \"{audience}\""),
-                "",
-            );
-        } else {
-            self.say(
-                "token",
-                State::Failed,
-                format!("for audiences {listed:?}, not \"{audience}\""),
-                "request it for the audience that class and role expect",
-            );
-        }
-    }
-
-    /// What the login may do on each path of the class.
-    async fn capabilities(&mut self, target: &Target, token: &str, spec: &MountSpec) {
-        let token = token.to_owned().into();
-        let mut paths: Vec<&str> = spec
-            .class
-            .objects
-            .iter()
-            .map(|object| object.request.path.as_str())
-            .collect();
-        paths.sort_unstable();
-        paths.dedup();
-        let answer = match endpoint::capabilities_self(target, &token, &paths) {
-            Ok(prepared) => self
-                .stores
-                .send(target, prepared, StoreOp::Read)
-                .await
-                .map_err(|failed| failed.fault.what),
-            Err(fault) => Err(fault.what),
-        };
-        let body =
-            answer.and_then(|answer| Json::parse(&answer.body).map_err(|error| error.to_string()));
-        let body = match body {
-            Ok(body) => body,
-            Err(what) => {
-                return self.say(
-                    "capabilities",
-                    State::Skipped,
-                    what,
-                    "the policy may forbid asking",
-                );
+        let (login, token) = match &self.store_token {
+            Some(token) => {
+                let login = access::look_up(&self.stores, target, token).await;
+                (login, Some(token.clone()))
             }
+            None => access::log_in(&self.parts, spec, target, pod, self.config).await,
         };
-        for path in paths {
-            let rights = body
-                .get(path)
-                .or_else(|| body.get("data").and_then(|data| data.get(path)));
-            let rights: Vec<&str> = rights
-                .and_then(Json::as_array)
-                .map(|list| list.iter().filter_map(Json::as_str).collect())
-                .unwrap_or_default();
-            let needs = spec
-                .class
-                .objects
-                .iter()
-                .filter(|object| object.request.path == path)
-                .map(|object| need(object.request.method));
-            let missing: Vec<&str> = needs
-                .filter(|needed| !rights.contains(needed) && !rights.contains(&"root"))
-                .collect();
-            let detail = format!(
-                "{path}: {}",
-                if rights.is_empty() {
-                    "none".to_owned()
-                } else {
-                    rights.join(", ")
-                }
-            );
-            match missing.first() {
-                None => self.say("capabilities", State::Ok, detail, ""),
-                Some(needed) => self.say(
-                    "capabilities",
-                    State::Failed,
-                    detail,
-                    format!("the role's policy needs {needed} on {path}"),
-                ),
+        let is_in = login.state == super::State::Ok;
+        self.steps.push(login);
+        match token.filter(|_| is_in) {
+            Some(token) => {
+                let found = capabilities::examine(&self.stores, target, &token, spec).await;
+                self.steps.extend(found);
             }
+            None => self
+                .steps
+                .push(Step::skipped("capabilities", "needs login")),
         }
-    }
-}
-
-/// The capability that a method needs.
-const fn need(method: coffer_provider_core::request::Method) -> &'static str {
-    use coffer_provider_core::request::Method;
-    match method {
-        Method::Get => "read",
-        Method::List => "list",
-        Method::Put | Method::Post => "update",
-        Method::Patch => "patch",
-        Method::Delete => "delete",
     }
 }

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::problem::one_line;
-use coffer_provider_core::target::Target;
+use coffer_provider_core::target::{Address, Target};
 
 use super::NoAnswer;
+
+/// What helps when the store's side ends the handshake.
+const REFUSED: &str = "the store refuses us: does it demand a client certificate?";
 
 /// The fault of a request that failed before or inside its answer.
 pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
@@ -30,6 +33,13 @@ pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
             ),
             "check the host in vaultAddress and the cluster's DNS",
         )
+    } else if text.contains("received fatal alert") {
+        // HTTP/2 hands on only the text of what TLS said after our side of the handshake was done.
+        Fault::new(
+            Reason::StoreTls,
+            format!("TLS with store {place} failed: {text}"),
+            REFUSED,
+        )
     } else if error.is_timeout() {
         Fault::new(
             Reason::StoreTimeout,
@@ -46,7 +56,13 @@ pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
         Fault::new(
             Reason::StoreUnreachable,
             format!("store {place} broke off: {text} (phase answer)"),
-            "see the store's log and what stands between",
+            // In TLS 1.3 a refusal comes after our side's handshake, and may be lost with the connection.
+            match target.address {
+                Address::Tcp { https: true, .. } if target.tls.client.is_none() => {
+                    "see the store's log and what stands between; does it demand a client certificate?"
+                }
+                _ => "see the store's log and what stands between",
+            },
         )
     };
     NoAnswer { fault, maybe_sent }
@@ -103,9 +119,7 @@ fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {
         }
         rustls::Error::InvalidCertificate(_) => "renew the store's certificate, or check the clock",
         rustls::Error::InvalidMessage(_) => "does the store speak TLS on this port?",
-        rustls::Error::AlertReceived(_) => {
-            "the store refuses us: does it demand a client certificate?"
-        }
+        rustls::Error::AlertReceived(_) => REFUSED,
         _ => "check the TLS settings of both sides",
     };
     Fault::new(
@@ -124,14 +138,14 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
-/// Finds an error in the chain, also one that an I/O error wraps without naming it as its source.
+/// Finds an error in the chain, also one that I/O errors wrap without naming it as their source.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    chain(error).find_map(|part| {
-        part.downcast_ref::<E>().or_else(|| {
-            let inner = part.downcast_ref::<std::io::Error>()?.get_ref()?;
-            inner.downcast_ref::<E>()
-        })
-    })
+    chain(error).find_map(unwrapped)
+}
+
+fn unwrapped<'a, E: Error + 'static>(part: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    part.downcast_ref::<E>()
+        .or_else(|| unwrapped(part.downcast_ref::<std::io::Error>()?.get_ref()?))
 }
 
 /// The last cause says what happened; those before it repeat the URL.

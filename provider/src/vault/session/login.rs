@@ -203,7 +203,9 @@ fn refused_login(fault: Fault, identity: &Identity) -> Fault {
     }
     let what = fault.what.to_ascii_lowercase();
     let (mount, role) = (&identity.auth_mount, &identity.role);
-    let hint = if what.contains("audience") || what.contains("aud") {
+    let hint = if what.contains("namespace not found") {
+        "check vaultNamespace: the store has no such namespace".to_owned()
+    } else if what.contains("audience") || what.contains("aud") {
         "the role expects another audience: set audience in the class to the role's".to_owned()
     } else if what.contains("not authorized") || what.contains("bound") || what.contains("claim") {
         format!("bind this service account and namespace to role {role} of auth/{mount}")

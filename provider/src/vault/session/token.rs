@@ -1,7 +1,7 @@
 //! A store token with its life and the leases that hang on it. It has no Debug and leaves no copy.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_provider_core::refresh::two_thirds;
@@ -17,16 +17,29 @@ pub struct StoreToken {
     /// None for a token of the operator, whose life is not ours to watch.
     pub(super) life: Option<Duration>,
     pub(super) renewable: bool,
-    /// Shared by the token before and after a renewal: it is the same token to the store.
-    leases: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// Shared by the token before and after a renewal: it is the same token to the store.
+#[derive(Default)]
+struct Shared {
+    leases: AtomicUsize,
+    /// None for a token of the operator. Locked for moments only.
+    end: Mutex<Option<Instant>>,
 }
 
 /// Says that a live lease hangs on a token; counted until dropped.
-pub struct LeaseGuard(Arc<AtomicUsize>);
+pub struct LeaseGuard(Arc<Shared>);
 
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.leases.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn ends_at(&self, end: Option<Instant>) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
     }
 }
 
@@ -37,32 +50,39 @@ impl StoreToken {
         life: Duration,
         renewable: bool,
     ) -> Self {
+        let obtained = Instant::now();
+        let shared = Arc::<Shared>::default();
+        shared.ends_at(Some(obtained + life));
         Self {
             target,
             secret: Arc::new(secret),
-            obtained: Instant::now(),
+            obtained,
             life: Some(life),
             renewable,
-            leases: Arc::default(),
+            shared,
         }
     }
 
     pub(super) fn given(target: Target, secret: SecretString) -> Self {
+        let given = Self::issued(target, secret, Duration::ZERO, false);
+        given.shared.ends_at(None);
         Self {
             life: None,
-            ..Self::issued(target, secret, Duration::ZERO, false)
+            ..given
         }
     }
 
-    /// The same token with a new life.
+    /// The same token with a new life, which counts for the leases on the old one as well.
     pub(super) fn renewed(&self, life: Duration, renewable: bool) -> Self {
+        let obtained = Instant::now();
+        self.shared.ends_at(Some(obtained + life));
         Self {
             target: self.target.clone(),
             secret: Arc::clone(&self.secret),
-            obtained: Instant::now(),
+            obtained,
             life: Some(life),
             renewable,
-            leases: Arc::clone(&self.leases),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -82,18 +102,23 @@ impl StoreToken {
     /// Whether its life is over.
     #[must_use]
     pub fn has_ended(&self, now: Instant) -> bool {
-        self.life.is_some_and(|life| now >= self.obtained + life)
+        let end = self
+            .shared
+            .end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        end.is_some_and(|end| now >= end)
     }
 
     /// Notes a lease that ends when the token does.
     #[must_use]
     pub fn hold_lease(&self) -> LeaseGuard {
-        self.leases.fetch_add(1, Ordering::Relaxed);
-        LeaseGuard(Arc::clone(&self.leases))
+        self.shared.leases.fetch_add(1, Ordering::Relaxed);
+        LeaseGuard(Arc::clone(&self.shared))
     }
 
     pub(super) fn has_leases(&self) -> bool {
-        self.leases.load(Ordering::Relaxed) > 0
+        self.shared.leases.load(Ordering::Relaxed) > 0
     }
 
     /// Ours, alive, and nothing hangs on it.

@@ -1,0 +1,188 @@
+# The one task runner. `make ci` is the whole gate; tool versions stand in tools/versions.env.
+# Recipes are bash scripts that end at the first failure, in a pipe too.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+# Every cargo call names the whole workspace: a part of it would resolve other features and build
+# the same dependencies once more.
+ALL := --workspace --locked
+NEXTEST := cargo nextest run --color never $(ALL)
+# What each level said and how many cases passed in it, for `summary`.
+LEVELS := target/levels
+# The e2e cases share one API server and so run in one process, which nextest would not do. Nor can it
+# then end a case that hangs: the whole level has a limit.
+E2E := timeout --kill-after=30s 30m cargo test --color never $(ALL) --test e2e
+# Name parts of the cases that run once more against a store in a container.
+CONTAINER_CASES := kv_ auth role audience
+
+LINTS := fmt-check deny typos clippy doc
+TESTS := unit it e2e
+CI := $(LINTS) build $(TESTS) e2e-container
+
+# $(call level,NAME,COMMANDS): runs the commands, shows and keeps what they say, and counts the cases
+# by the closing lines of nextest and of doc tests. A level without a case fails.
+define level
+@mkdir -p $(LEVELS)
+rm -f $(LEVELS)/$(1)
+{ $(2); } 2>&1 | tee $(LEVELS)/$(1).log
+passed=$$(sed -n -e 's/^ *Summary .* tests\{0,1\} run: \([0-9]*\) passed.*/\1/p' \
+  -e 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' $(LEVELS)/$(1).log | awk '{ n += $$1 } END { print n + 0 }')
+if [ "$$passed" = 0 ]; then echo "make: level $(1) ran no case" >&2; exit 1; fi
+echo "$$passed" >$(LEVELS)/$(1)
+endef
+
+##@ Everyday
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Builds everything, tests included, in the dev profile
+	cargo build $(ALL) --all-targets
+
+# The programs that tests start. With a test target the features are those of the tests, so that
+# nothing is built twice, and a broken test of another level does not stop this one.
+.PHONY: programs
+programs:
+	cargo build $(ALL) --bins --test tidy
+
+.PHONY: tools
+tools: ## Installs into .tools/ what lint and tests need
+	@tools/install.sh cargo-deny typos cargo-nextest bao cluster wire
+
+.PHONY: demo
+demo: tool-bao programs ## Shows Mounts from a real store, without a cluster
+	target/debug/demo
+
+.PHONY: generate
+generate: ## Writes proto/src/gen from the contract
+	cargo run --locked -p coffer-proto --example generate
+
+.PHONY: bench
+bench: tool-bao ## Measures the provider that ships and writes docs/benchmarks.md
+	cargo build $(ALL) --bins --release
+	target/release/bench
+
+.PHONY: clean
+clean: ## Removes what was built; .tools/ stays
+	cargo clean
+	rm -rf demo-out
+
+##@ Lint
+
+.PHONY: lint
+lint: $(LINTS) ## All of these
+
+.PHONY: fmt
+fmt: ## Formats the Rust code
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Is the Rust code formatted?
+	cargo fmt --all --check
+
+.PHONY: deny
+deny: tool-cargo-deny ## Licences, sources, banned and doubled crates
+	cargo deny --locked check bans licenses sources
+
+.PHONY: typos
+typos: tool-typos ## Spelling
+	typos
+
+.PHONY: clippy
+clippy: ## Clippy, warnings denied
+	cargo clippy $(ALL) --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## rustdoc, warnings denied
+	RUSTDOCFLAGS='-D warnings' cargo doc $(ALL) --no-deps
+
+##@ Test
+
+.PHONY: test
+test: reset $(TESTS) summary ## unit, it and e2e, and what they ran against
+
+.PHONY: unit
+unit: tool-cargo-nextest tool-bao tool-cluster tool-wire programs ## Beside the code, the harness, the house rules, doc tests
+	$(call level,unit,$(NEXTEST) --lib --bins --test generated --test tidy; cargo test --color never $(ALL) --doc)
+
+.PHONY: it
+it: tool-cargo-nextest programs ## The real server and a scripted store, in process
+	$(call level,it,$(NEXTEST) --test it)
+
+.PHONY: e2e
+e2e: tool-bao tool-cluster tool-wire tool-postgres programs ## The real provider, store, API server and database
+	$(call level,e2e,$(E2E))
+
+.PHONY: e2e-container
+e2e-container: tool-bao tool-cluster tool-wire tool-container programs ## Key-value and auth cases of e2e, the store in a container
+	$(call level,container,TEST_VAULT=container $(E2E) -- $(CONTAINER_CASES))
+
+.PHONY: reset
+reset:
+	@rm -rf $(LEVELS)
+
+# Fails when a level has not run. The last line is the closing line of the whole run.
+.PHONY: summary
+summary:
+	@total=0
+	for level in $(TESTS); do
+	  if [ ! -s $(LEVELS)/$$level ]; then echo "make: level $$level has not run" >&2; exit 1; fi
+	done
+	echo
+	echo "level      passed"
+	for level in $(TESTS) container; do
+	  if [ ! -s $(LEVELS)/$$level ]; then continue; fi
+	  passed=$$(cat $(LEVELS)/$$level)
+	  total=$$((total + passed))
+	  printf '%-9s  %6d\n' $$level $$passed
+	done
+	cluster=$${KUBEBUILDER_ASSETS:-$(CURDIR)/.tools/bin}
+	store=$$(command -v bao || command -v vault)
+	if [ -n "$${TEST_VAULT_ADDR:-}" ]; then
+	  echo "store      $$($$store status -address="$$TEST_VAULT_ADDR" | awk '$$1 == "Version" { print $$2 }') at $$TEST_VAULT_ADDR"
+	else
+	  echo "store      $$($$store version | head -n 1)"
+	fi
+	echo "apiserver  $$("$$cluster/kube-apiserver" --version)"
+	echo "etcd       $$("$$cluster/etcd" --version | head -n 1)"
+	echo "$$total passed, 0 failed"
+
+##@ Gate
+
+# Times are told before the summary, so that the last line stays the closing line of the tests.
+.PHONY: ci
+ci: reset ## The gate: lint, test and e2e-container
+	@times=
+	for step in $(CI); do
+	  echo "== $$step"
+	  began=$$SECONDS
+	  $(MAKE) $$step || { echo "== $$step failed after $$((SECONDS - began)) s" >&2; exit 1; }
+	  times+=$$(printf '%-14s %5d s' $$step $$((SECONDS - began)))$$'\n'
+	done
+	printf '\n%s%-14s %5d s\n' "$$times" 'all' $$SECONDS
+	$(MAKE) summary
+
+# Tools by the names of tools/install.sh, which does nothing when the pinned version is there.
+TOOLS := tool-bao tool-cargo-deny tool-cargo-nextest tool-cluster tool-typos tool-wire
+.PHONY: $(TOOLS)
+$(TOOLS): tool-%:
+	@tools/install.sh $*
+
+# A database or container engine that is there already is as good as Debian's.
+.PHONY: tool-postgres
+tool-postgres:
+	@command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/install.sh debian
+
+.PHONY: tool-container
+tool-container:
+	@command -v podman >/dev/null || command -v docker >/dev/null || tools/install.sh debian

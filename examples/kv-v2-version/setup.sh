@@ -1,0 +1,20 @@
+#!/bin/sh
+# Two versions of one secret. Safe to repeat.
+# Needs BAO_ADDR and BAO_TOKEN of an operator (or VAULT_ADDR and VAULT_TOKEN, with the vault CLI).
+# The auth method is that of ../kubernetes-auth/enable.sh: run it once before.
+set -eu
+command -v bao >/dev/null || bao() { vault "$@"; }
+
+if ! bao secrets list -format=json | grep -q '"secret/"'; then
+    bao secrets enable -path=secret -version=2 kv
+fi
+bao kv put -mount=secret shop/signing key=demo-first-key
+bao kv put -mount=secret shop/signing key=demo-second-key
+
+# Pods of the service account kv-v2-version in the namespace default may read it.
+bao policy write kv-v2-version - <<'HCL'
+path "secret/data/shop/signing" { capabilities = ["read"] }
+HCL
+bao write auth/kubernetes/role/kv-v2-version \
+    bound_service_account_names=kv-v2-version bound_service_account_namespaces=default \
+    audience=vault token_policies=kv-v2-version token_ttl=20m

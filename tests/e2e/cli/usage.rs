@@ -1,0 +1,220 @@
+//! What needs no store: help, versions, completions, wrong usage, and `check` by its exit codes.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use coffer_provider::config::OPTIONS;
+use coffer_tests::demo::example::Example;
+use serde_json::json;
+
+use super::{Desk, run, run_with};
+
+#[test]
+fn the_help_names_every_option_command_and_exit_code() -> Result<()> {
+    let told = run(&["--help"])?;
+    told.expect(0, &["Exit codes: 0 fine, 1 findings"])?;
+    for option in OPTIONS {
+        let flag = format!("--{}", option.name);
+        ensure!(told.out.contains(&flag), "{flag} is not in {}", told.out);
+    }
+    for command in ["serve", "check", "mount", "doctor", "completions"] {
+        ensure!(
+            told.out.contains(&format!("\n  {command} ")),
+            "{}",
+            told.out
+        );
+        let short = run(&[command, "-h"])?;
+        ensure!(
+            short.code == Some(0) && !short.out.contains("--inflight"),
+            "{short:?}"
+        );
+    }
+    for (command, switches) in [
+        ("check", &["--strict", "--output"][..]),
+        (
+            "mount",
+            &[
+                "--out",
+                "--dry-run",
+                "--show-secrets",
+                "--token-file",
+                "--vault-token-file",
+                "--class-name",
+                "--pod-namespace",
+                "--service-account",
+                "--output",
+            ],
+        ),
+        (
+            "doctor",
+            &[
+                "--token-file",
+                "--vault-token-file",
+                "--class-name",
+                "--output",
+            ],
+        ),
+    ] {
+        run(&[command, "--help"])?.expect(0, switches)?;
+        run(&[command, "--help"])?
+            .expect(0, &["Exit codes: 0 ", "coffer.error/v1", "--vault-addr"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_output_has_colour_codes() -> Result<()> {
+    for arguments in [
+        &["--help"][..],
+        &["--nonsense"],
+        &["doctor", "--vault-addr", "http://127.0.0.1:9"],
+    ] {
+        let told = run(arguments)?;
+        ensure!(
+            !told.out.contains('\u{1b}') && !told.err.contains('\u{1b}'),
+            "{told:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_version_has_the_forms_of_the_peers() -> Result<()> {
+    for (arguments, part) in [
+        (&["--version"][..], "{\"version\":"),
+        (&["-version"], "{\"version\":"),
+        (&["-version", "-output", "json-pretty"], "\n  \"version\": "),
+        (&["--version", "--output=yaml"], "version: "),
+        (&["--version", "--output", "text"], "coffer-provider "),
+    ] {
+        let told = run(arguments)?;
+        told.expect(0, &[part])?;
+        ensure!(
+            told.err.is_empty() && told.out.contains(env!("CARGO_PKG_VERSION")),
+            "{told:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_typed_wrong_ends_with_two_and_a_bad_configuration_with_64() -> Result<()> {
+    for (arguments, part) in [
+        (&["--no-such"][..], "--no-such"),
+        (&["mount"], "<FILE>"),
+        (&["mount", "c", "--no-such"], "--no-such"),
+        (&["chekc"], "check"),
+        (&["check"], "<FILE>"),
+        (&["check", "c", "--output", "yaml"], "write text or json"),
+        (&["doctor", "--output", "xml"], "json"),
+        (&["completions", "cmd"], "zsh"),
+    ] {
+        let told = run(arguments)?;
+        told.expect(2, &[part])?;
+        ensure!(told.out.is_empty(), "{told:?}");
+    }
+    for command in [&["serve"][..], &["doctor"]] {
+        run(&[command, &["--vault-addr", "nonsense", "--drain", "soon"]].concat())?
+            .expect(64, &["vaultAddress", "drain"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn completions_know_every_command_and_option() -> Result<()> {
+    for shell in ["bash", "zsh", "fish"] {
+        let told = run(&["completions", shell])?;
+        told.expect(0, &["doctor", "show-secrets", "vault-tls-ca-cert", "json"])?;
+    }
+    let script = run(&["completions", "bash"])?.out;
+    let mut bash = Command::new("bash")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .spawn()?;
+    bash.stdin
+        .take()
+        .context("no input")?
+        .write_all(script.as_bytes())?;
+    ensure!(bash.wait()?.success(), "bash cannot read its script");
+    // The other shells are not everywhere; what they start with is what their readers look for.
+    run(&["completions", "zsh"])?.expect(0, &["#compdef coffer-provider\n"])?;
+    run(&["completions", "fish"])?.expect(0, &["complete -c coffer-provider"])
+}
+
+#[test]
+fn check_passes_the_examples_and_fails_what_is_broken() -> Result<()> {
+    let mut manifests = Vec::new();
+    for name in Example::names()? {
+        let directory = Example::read(&name)?.directory;
+        manifests.push(directory.join("class.yaml").display().to_string());
+    }
+    let manifests: Vec<&str> = manifests.iter().map(String::as_str).collect();
+    run(&[&["check"], &manifests[..]].concat())?.expect(0, &["\n0 problems, "])?;
+    let told = run(&[&["check", "--output", "json"], &manifests[..]].concat())?;
+    assert_eq!(
+        told.json()?["files"].as_array().map(Vec::len),
+        Some(manifests.len())
+    );
+    let class = |parameters: &str| {
+        format!(
+            "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {{name: a}}\nspec: {{provider: vault, parameters: {parameters}}}\n"
+        )
+    };
+    let objects = "objects: '- {objectName: o, secretPath: secret/data/a, secretKey: k}'";
+    for (text, strict, code, part) in [
+        (
+            class(&format!("{{roleName: a, {objects}}}")),
+            false,
+            0,
+            "0 problems, 0 warnings",
+        ),
+        (
+            class(&format!("{{roleName: a, vaultAdress: x, {objects}}}")),
+            false,
+            0,
+            "vaultAddress",
+        ),
+        (
+            class(&format!("{{roleName: a, vaultAdress: x, {objects}}}")),
+            true,
+            1,
+            "vaultAddress",
+        ),
+        (
+            class(&format!("{{roleNam: a, {objects}}}")),
+            false,
+            1,
+            "roleName",
+        ),
+        (
+            class("{roleName: a, objects: '- {objectName: o}'}"),
+            false,
+            1,
+            "secretPath",
+        ),
+        (
+            class("{roleName: a, objects: nonsense}"),
+            false,
+            1,
+            "objects",
+        ),
+        (class("{}"), false, 1, "spec.parameters"),
+        ("a: [".to_owned(), false, 1, "not valid YAML"),
+    ] {
+        let arguments: &[&str] = if strict {
+            &["check", "-", "--strict"]
+        } else {
+            &["check", "-"]
+        };
+        run_with(arguments, &text)?
+            .expect(code, &[part])
+            .context(text)?;
+    }
+    let desk = Desk::new()?;
+    run(&["check", &desk.path("none").display().to_string()])?.expect(3, &["No such file"])?;
+    let told = run_with(&["check", "-", "--output", "json"], &class("{}"))?;
+    told.expect(1, &[])?;
+    assert_eq!(told.json()?["schema"], json!("coffer.check/v1"));
+    Ok(())
+}

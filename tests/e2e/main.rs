@@ -1,0 +1,22 @@
+//! The level of real servers: OpenBao, a real kube-apiserver, PostgreSQL, real drivers' client code.
+//!
+//! Nothing here that `it` could show. A missing server fails and says how to get it. All cases run in one
+//! process (`cargo test`, not nextest), because they share the servers of `world`.
+
+mod acceptance;
+mod attributes;
+mod cli;
+mod cluster;
+mod database;
+mod drivers;
+mod engines;
+mod examples;
+mod flags;
+mod parameters;
+mod rows;
+mod stage;
+mod tls;
+mod units;
+mod upstream;
+mod version_key;
+mod world;

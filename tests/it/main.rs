@@ -1,0 +1,58 @@
+//! The hermetic level: our own binary on a real unix socket against a scripted store on loopback.
+//!
+//! Faults that a real store cannot be made to show, orders and counts. No external binary is needed. The ids in
+//! a test's doc line are rows of the tables of faults and of the peers' defects that it guards.
+
+/// Store, issuer, provider and driver of one test.
+mod stage;
+
+/// Callers that are no driver.
+mod callers;
+/// Command line and configuration.
+mod config;
+/// Version, and requests of older drivers.
+mod drivers;
+/// What is refused before any request.
+mod inputs;
+/// What was issued for a pod.
+mod kept;
+/// The life of leases and their tokens.
+mod leases;
+/// Sizes and numbers.
+mod limits;
+/// Answers to a login.
+mod login_answers;
+/// Silence, cuts, and addresses where nobody answers.
+mod network;
+/// The dialect of OpenBao's provider.
+mod openbao;
+/// A store that is away for a while.
+mod outage;
+/// The operator's rules.
+mod policy;
+/// Whose login a token may ride.
+mod proofs;
+/// Answers to a read: empty, no JSON, too large.
+mod read_answers;
+/// No secret byte outside of a reply.
+mod redaction;
+/// Redirects.
+mod redirects;
+/// Which requests a class needs, and how often they are sent.
+mod requests;
+/// Logins: shared, renewed, refused.
+mod sessions;
+/// The end of the process.
+mod shutdown;
+/// Probes, metrics, log.
+mod signs;
+/// The socket's file.
+mod socket;
+/// Statuses that speak of the store as a whole, and what is tried again.
+mod store_states;
+/// What is told of a failure.
+mod texts;
+/// Which token is used.
+mod tokens;
+/// What becomes of a login.
+mod upkeep;

@@ -1,0 +1,109 @@
+//! Under the socket name `openbao` the names, defaults and habits of OpenBao's provider hold.
+
+use anyhow::Result;
+use coffer_tests::driver::{Class, Pod, Volume};
+use coffer_tests::provider::ProviderProcess;
+use coffer_tests::scripted::{Arrived, Reply, ScriptedStore};
+use coffer_tests::vault::JwtAuth;
+use serde_json::{Value, json};
+
+/// M1: the name comes from the socket; audience, parameter prefixes and environment follow it.
+#[tokio::test]
+async fn the_name_selects_audience_prefixes_and_environment() -> Result<()> {
+    let (store, other) = (ScriptedStore::start().await?, ScriptedStore::start().await?);
+    store.put("secret/data/a", json!({"k": "v"}));
+    let environment = [
+        ("BAO_ADDR", store.address()),
+        ("VAULT_ADDR", other.address()),
+    ];
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let provider =
+        ProviderProcess::start_as("openbao", &["-kubeconfig", "off"], &environment).await?;
+    let driver = provider.driver()?;
+    assert_eq!(driver.version().await?.runtime_name, "openbao-csi-provider");
+
+    let issuer = JwtAuth::new("https://issuer.example")?;
+    let pod = Pod::new("shop", "pod")?;
+    let class = Class::new("class")
+        .with("roleName", "plain")
+        .with("vaultRoleName", "prefixed")
+        .with(
+            "objects",
+            "- {objectName: a, secretPath: secret/data/a, secretKey: k}",
+        );
+    let volume = Volume::new(pod.clone(), class.clone())
+        .with_token(issuer.mint(&pod, "vault", 3600)?)
+        .with_token(issuer.mint(&pod, "openbao", 3600)?);
+    assert_eq!(
+        driver.mount(&volume.first_mount()).await?.files()?["a"],
+        "v"
+    );
+    let login = store
+        .requests()
+        .into_iter()
+        .find(Arrived::is_login)
+        .map(|login| login.json())
+        .unwrap_or_default();
+    assert_eq!(
+        login["role"], "prefixed",
+        "a prefixed role beats the plain one"
+    );
+    let audience = volume
+        .tokens
+        .iter()
+        .flatten()
+        .find(|token| token.audience == "openbao");
+    assert_eq!(
+        login["jwt"],
+        audience.map_or(Value::Null, |token| json!(token.jwt))
+    );
+    assert_eq!(other.connections(), 0);
+
+    let moved = class
+        .with("baoAddress", &store.address())
+        .with("vaultAddress", &other.address());
+    let mut moved_volume = volume.clone();
+    moved_volume.class = moved;
+    driver
+        .mount(&moved_volume.first_mount())
+        .await?
+        .response()?;
+    assert_eq!(other.connections(), 0, "bao before vault");
+    Ok(())
+}
+
+/// D4, M1: a whole reply has the fields of the name's library: `mount_type` under `vault` only.
+#[tokio::test]
+async fn a_whole_reply_has_the_fields_of_the_names_library() -> Result<()> {
+    let store = ScriptedStore::start().await?;
+    let document = json!({"request_id": "r", "lease_id": "", "data": {"k": "v"}, "mount_type": "kv", "other": 1});
+    store.on("/v1/kv/a", Reply::json(200, &document));
+    let issuer = JwtAuth::new("https://issuer.example")?;
+    let address = store.address();
+    for (name, expected) in [("vault", true), ("openbao", false)] {
+        let provider =
+            ProviderProcess::start_as(name, &["-kubeconfig", "off", "-vault-addr", &address], &[])
+                .await?;
+        let pod = Pod::new("shop", "pod")?;
+        let class = Class::new("class")
+            .with("roleName", "app")
+            .with("objects", "- {objectName: a, secretPath: kv/a}");
+        let volume = Volume::new(pod.clone(), class).with_token(issuer.mint(&pod, name, 3600)?);
+        let files = provider
+            .driver()?
+            .mount(&volume.first_mount())
+            .await?
+            .files()?;
+        let whole: Value = serde_json::from_slice(&files["a"])?;
+        assert_eq!(
+            whole.get("mount_type").is_some(),
+            expected,
+            "{name}: {whole}"
+        );
+        assert!(whole.get("other").is_none(), "{whole}");
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What may stand in one file only: names on the wire, the environment, gRPC codes that are not final,
+//! and the places where a secret leaves its wrapper.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Result, ensure};
+
+use crate::tree::{file, none, product, product_lines};
+
+/// Where secrets leave their wrappers, and how often. A new place is a decision: say in the commit why
+/// it is needed and where the bytes go.
+const EXPOSED: &str = "\
+1 provider/core/src/auth.rs
+2 provider/core/src/encoding.rs
+1 provider/core/src/mount.rs
+1 provider/core/src/secret.rs
+3 provider/src/cli/doctor/steps.rs
+2 provider/src/cli/mount.rs
+1 provider/src/mounter.rs
+3 provider/src/proof.rs
+2 provider/src/vault/endpoint.rs
+1 provider/src/vault/session/login.rs
+1 provider/src/volumes.rs
+";
+
+#[test]
+fn names_of_attributes_stand_in_one_file() -> Result<()> {
+    let home = "proto/src/attributes.rs";
+    let key = "\"csi.storage.k8s.io/";
+    ensure!(
+        file(home)?.text.contains(key),
+        "{home} has no names of attributes"
+    );
+    let found = product_lines(|path, line| path != home && line.contains(key))?;
+    none("a name of an attribute", &found)
+}
+
+#[test]
+fn parameters_are_looked_up_by_names_of_one_file() -> Result<()> {
+    let home = "provider/core/src/params/names.rs";
+    let names = file(home)?;
+    let suffixes = suffixes(&names.text);
+    ensure!(
+        suffixes.len() > 8,
+        "{home} has only the suffixes {suffixes:?}"
+    );
+    let found = product_lines(|path, line| path != home && looks_up(line, &suffixes))?;
+    none("a parameter by a name of its own", &found)
+}
+
+/// `Self::Address => "Address"` gives `Address`.
+fn suffixes(names: &str) -> Vec<&str> {
+    names
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""))
+        .filter_map(|(variant, text)| {
+            let suffix = text.strip_suffix("\",")?;
+            let named_alike = suffix.eq_ignore_ascii_case(variant);
+            (named_alike && suffix.starts_with(char::is_uppercase)).then_some(suffix)
+        })
+        .collect()
+}
+
+/// A message may name a parameter. What is not allowed is to find one by a text of one's own: a bare
+/// suffix, a constant, or a full name as key of a lookup.
+fn looks_up(line: &str, suffixes: &[&str]) -> bool {
+    let bare = |suffix: &&str| {
+        *suffix != "Address" && *suffix != "Namespace" && line.contains(&format!("\"{suffix}\""))
+    };
+    if suffixes.iter().any(bare) {
+        return true;
+    }
+    let prefixes = ["vault", "bao", "openbao"];
+    let prefixed = suffixes.iter().flat_map(|suffix| {
+        prefixes
+            .iter()
+            .map(move |prefix| format!("{prefix}{suffix}"))
+    });
+    prefixed.chain(["roleName".to_owned()]).any(|name| {
+        [
+            "get(",
+            "get_mut(",
+            "remove(",
+            "contains_key(",
+            "[",
+            "= ",
+            "== ",
+        ]
+        .iter()
+        .any(|before| line.contains(&format!("{before}\"{name}\"")))
+    })
+}
+
+#[test]
+fn the_environment_is_read_in_the_configuration_only() -> Result<()> {
+    let found = product_lines(|path, line| {
+        let allowed = path == "provider/src/main.rs" || path.starts_with("provider/src/config");
+        let reads = ["env::var", "env::args", "env::current_dir", "env = \""];
+        !allowed && reads.iter().any(|read| line.contains(read))
+    })?;
+    none("reads the environment", &found)
+}
+
+#[test]
+fn codes_that_are_not_final_stand_in_the_table_only() -> Result<()> {
+    // Kubelet would keep the volume's directory, and the driver would start the pod without its files.
+    let open = [
+        "Unavailable",
+        "DeadlineExceeded",
+        "ResourceExhausted",
+        "Cancelled",
+        "Aborted",
+    ];
+    let shortcuts = [
+        "unavailable",
+        "deadline_exceeded",
+        "resource_exhausted",
+        "cancelled",
+        "aborted",
+    ];
+    let names: Vec<String> = open
+        .iter()
+        .map(|code| format!("Code::{code}"))
+        .chain(shortcuts.iter().map(|call| format!("Status::{call}(")))
+        .collect();
+    let named = |line: &str| names.iter().any(|name| line.contains(name.as_str()));
+
+    let table = file("provider/src/status.rs")?;
+    ensure!(
+        table.code().any(|(_, line)| named(line)),
+        "{} names no such code",
+        table.path
+    );
+    let homes = ["provider/src/status.rs", "provider/src/metrics/labels.rs"];
+    let found = product_lines(|path, line| !homes.contains(&path) && named(line))?;
+    none("a gRPC code that is not final", &found)
+}
+
+#[test]
+fn secrets_leave_their_wrappers_at_counted_places() -> Result<()> {
+    let mut counted = BTreeMap::new();
+    for source in product()? {
+        let exposed: usize = source.code().map(|(_, line)| exposures(line)).sum();
+        if exposed > 0 {
+            counted.insert(source.path, exposed);
+        }
+    }
+    let mut found = String::new();
+    for (path, count) in counted {
+        writeln!(found, "{count} {path}")?;
+    }
+    ensure!(
+        found == EXPOSED,
+        "the list in {} should be:\n{found}",
+        file!()
+    );
+    Ok(())
+}
+
+fn exposures(line: &str) -> usize {
+    [
+        ".expose_secret",
+        "::expose_secret",
+        ".expose()",
+        "::expose)",
+    ]
+    .iter()
+    .map(|call| line.matches(call).count())
+    .sum()
+}

@@ -15,8 +15,8 @@ const EXPOSED: &str = "\
 2 provider/core/src/encoding.rs
 1 provider/core/src/mount.rs
 1 provider/core/src/secret.rs
-3 provider/src/cli/doctor/steps.rs
-2 provider/src/cli/mount.rs
+1 provider/src/cli/mount.rs
+1 provider/src/cli/mount/files.rs
 1 provider/src/mounter.rs
 3 provider/src/proof.rs
 2 provider/src/vault/endpoint.rs

@@ -104,7 +104,7 @@ fn what_was_typed_wrong_ends_with_two_and_a_bad_configuration_with_64() -> Resul
         (&["--no-such"][..], "--no-such"),
         (&["mount"], "<FILE>"),
         (&["mount", "c", "--no-such"], "--no-such"),
-        (&["chekc"], "check"),
+        (&["chec"], "check"),
         (&["check"], "<FILE>"),
         (&["check", "c", "--output", "yaml"], "write text or json"),
         (&["doctor", "--output", "xml"], "json"),

@@ -159,6 +159,16 @@ pub(crate) async fn sum(provider: &ProviderProcess, metric: &str, labels: &[&str
     Ok(sum)
 }
 
+/// Waits until the provider has the cluster's keys, by which it proves tokens, and their issuer.
+async fn keys_known(provider: &ProviderProcess) -> Result<()> {
+    let labels = ["verb=\"get\"", "code=\"2xx\""];
+    eventually(SOON, "the cluster's keys", async || {
+        ensure!(sum(provider, "coffer_kube_requests_total", &labels).await? >= 2.0);
+        Ok(())
+    })
+    .await
+}
+
 async fn kube_requests(provider: &ProviderProcess) -> Result<f64> {
     sum(provider, "coffer_kube_requests_total", &[]).await
 }
@@ -181,7 +191,7 @@ fn d7_kubernetes_auth_logs_fifty_pods_of_one_account_in_once() -> Result<()> {
             .await?
             .start("vault", &[])
             .await?;
-        // All keys of the cluster must be known, so that tokens can be proven without a login.
+        keys_known(&provider).await?;
         let volumes =
             try_join_all((0..50).map(|_| cluster.volume(&class, &team, &["vault"]))).await?;
         let driver = provider.driver()?;
@@ -246,19 +256,7 @@ fn d6_no_mount_with_the_drivers_token_asks_the_api_server() -> Result<()> {
             .start("vault", &[])
             .await?;
         let volume = cluster.volume(&class, &team, &["vault"]).await?;
-        let jwks = async || {
-            ensure!(
-                sum(
-                    &provider,
-                    "coffer_kube_requests_total",
-                    &["verb=\"get\"", "code=\"2xx\""]
-                )
-                .await?
-                    >= 2.0
-            );
-            Ok(())
-        };
-        eventually(SOON, "the cluster's keys", jwks).await?;
+        keys_known(&provider).await?;
         let before = kube_requests(&provider).await?;
         let driver = provider.driver()?;
         let mounts = (0..250).map(|n| {

@@ -158,6 +158,8 @@ pub fn command() -> clap::Command {
         .about("Secrets Store CSI driver provider for HashiCorp Vault and OpenBao")
         .after_help(SERVE_CODES)
         .color(ColorChoice::Never)
+        // Of a flag that stands there twice the last one counts, as in Go.
+        .args_override_self(true)
         .disable_version_flag(true)
         .args(options())
         .arg(

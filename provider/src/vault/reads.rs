@@ -151,7 +151,7 @@ impl Reads {
                         && fault.reason.is_whole_store()
                     {
                         *broken.lock().unwrap_or_else(PoisonError::into_inner) =
-                            Some(fault.clone());
+                            Some(for_the_others(fault));
                     }
                     (at, answer)
                 }
@@ -407,6 +407,18 @@ impl Reads {
     }
 }
 
+/// What is said of a writing request that got no usable answer.
+const MAY_BE_ISSUED: &str = "; it may have been issued and is not asked for twice";
+
+/// The fault of a store that is away, for the objects that were not asked for: nothing of theirs can
+/// have been issued.
+fn for_the_others(fault: &Fault) -> Fault {
+    Fault {
+        what: fault.what.trim_end_matches(MAY_BE_ISSUED).to_owned(),
+        ..fault.clone()
+    }
+}
+
 /// A request that may have issued something says so: an operator may want to look for it.
 fn told(failed: NoAnswer, request: &Request) -> Fault {
     let NoAnswer {
@@ -414,7 +426,7 @@ fn told(failed: NoAnswer, request: &Request) -> Fault {
         maybe_sent,
     } = failed;
     if request.generates() && maybe_sent && fault.reason.heals() {
-        fault.what += "; it may have been issued and is not asked for twice";
+        fault.what += MAY_BE_ISSUED;
     }
     fault
 }
@@ -449,4 +461,18 @@ fn hinted(fault: Fault, request: &Request) -> Fault {
         _ => return fault,
     };
     fault.with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_provider_core::fault::{Fault, Reason};
+
+    use super::{MAY_BE_ISSUED, for_the_others};
+
+    #[test]
+    fn what_was_not_asked_for_is_not_said_to_be_issued() {
+        let what = format!("store s gave no complete answer{MAY_BE_ISSUED}");
+        let told = for_the_others(&Fault::new(Reason::StoreTimeout, what, "h"));
+        assert_eq!(told.what, "store s gave no complete answer");
+    }
 }

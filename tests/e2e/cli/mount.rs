@@ -69,6 +69,12 @@ fn a_class_is_mounted_with_a_service_account_token_and_the_login_given_back() ->
             assert_eq!(mode(&place.join(directory))?, 0o700);
         }
         assert_eq!(logins(store, &role).await?, 0);
+        // So does a Mount that fails behind its login, and a look around.
+        let bad = store.class_of("secret/data/none").with("roleName", &role);
+        let bad = desk.class("bad.yaml", &bad)?;
+        run(&["mount", &bad, "--token-file", &token])?.expect(1, &["[not_found]"])?;
+        run(&["doctor", &class, "--token-file", &token])?.expect(0, &["ok      login"])?;
+        assert_eq!(logins(store, &role).await?, 0);
         Ok(())
     })
 }

@@ -122,6 +122,19 @@ fn what_was_typed_wrong_ends_with_two_and_a_bad_configuration_with_64() -> Resul
 }
 
 #[test]
+fn of_a_repeated_flag_the_last_one_counts() -> Result<()> {
+    let good = ["-vault-addr", "http://127.0.0.1:9"];
+    for command in [&[][..], &["doctor"]] {
+        // The drain is wrong, so that serving does not begin.
+        let bad = ["-vault-addr", "nonsense", "-drain", "soon"];
+        let told = run(&[command, &bad[..], &good[..]].concat())?;
+        told.expect(64, &["drain"])?;
+        ensure!(!told.err.contains("nonsense"), "{told:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn completions_know_every_command_and_option() -> Result<()> {
     for shell in ["bash", "zsh", "fish"] {
         let told = run(&["completions", shell])?;
@@ -182,7 +195,7 @@ fn check_passes_the_examples_and_fails_what_is_broken() -> Result<()> {
             "vaultAddress",
         ),
         (
-            class(&format!("{{roleNam: a, {objects}}}")),
+            class(&format!("{{rolename: a, {objects}}}")),
             false,
             1,
             "roleName",

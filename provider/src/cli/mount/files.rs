@@ -99,7 +99,7 @@ impl Staged {
         };
         refuse_directory(&staged.parent, name)?;
         let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&staged.parent, &staged.temporary, flags, PRIVATE_FILE)?;
         File::from(file).write_all(contents)?;
         Ok(staged)

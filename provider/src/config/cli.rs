@@ -122,9 +122,11 @@ fn normalised(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 
 const RESULTS: &str = "\
 Results go to standard output, warnings and errors to standard error. With --output json the result is one
-JSON object with a `schema`; a command that fails prints {\"schema\":\"coffer.error/v1\",\"exit\":…,\"reason\":…,
-\"message\":…} instead, with one entry in `objects` for each object that failed. Values of secrets are
-printed with --show-secrets only.";
+JSON object with a `schema`.";
+
+const FAILURES: &str = "\
+When it fails, --output json prints {\"schema\":\"coffer.error/v1\",\"exit\":…,\"reason\":…,\"message\":…} instead,
+with one entry in `objects` for each object that failed; what was typed wrong is told as text alone.";
 
 const SERVE_CODES: &str = "\
 Exit codes: 0 fine, 1 findings or a refusal, 2 usage, 3 could not be checked (network, rights), 64 bad
@@ -139,14 +141,15 @@ Exit codes: 0 no problems (warnings do not count), 1 problems, 2 usage, 3 a file
 const MOUNT_CODES: &str = "\
 Needs --token-file or --vault-token-file. Reads the store as the server would, issues what the class
 issues, and gives its login back. Without --out, and with --dry-run, nothing is written. Files are
-written with mode 0600 below directories of mode 0700, and replaced as a whole.
+written with mode 0600 below directories of mode 0700, and replaced as a whole. Values are printed with
+--show-secrets only.
 
 Exit codes: 0 mounted, 1 class or store refuse (denied, not found, login refused), 2 usage, 3 could not be
 tried (store unreachable, sealed, TLS, unreadable file), 64 bad configuration.";
 
 const DOCTOR_CODES: &str = "\
-Looks at: socket, class, policy, dns, connection, tls, clock, store, token, login, capabilities. No secret is
-read, and its login is given back.
+Looks at: socket, class, policy, dns, connection, tls, clock, store, token, login, capabilities. Reads no
+secret, and gives its login back.
 
 Exit codes: 0 nothing failed (skipped steps do not count), 1 a step failed, 2 usage, 3 a file cannot be
 read, 64 bad configuration.";
@@ -214,7 +217,7 @@ fn mount() -> clap::Command {
     let command = clap::Command::new("mount")
         .about("Do what a Mount would do, into a directory")
         .override_usage("coffer-provider mount [OPTIONS] <FILE>")
-        .after_help(format!("{RESULTS}\n\n{MOUNT_CODES}"));
+        .after_help(format!("{RESULTS}\n{FAILURES}\n\n{MOUNT_CODES}"));
     mount_arguments(command, true)
         .arg(
             Arg::new("out")
@@ -234,7 +237,7 @@ fn mount() -> clap::Command {
 fn doctor() -> clap::Command {
     let command = clap::Command::new("doctor")
         .about("Find out what stands in the way, layer by layer")
-        .after_help(format!("{RESULTS}\n\n{DOCTOR_CODES}"));
+        .after_help(format!("{RESULTS}\n{FAILURES}\n\n{DOCTOR_CODES}"));
     mount_arguments(command, false)
 }
 

@@ -205,6 +205,20 @@ async fn a_write_that_was_sent_is_never_sent_twice() -> Result<()> {
     failures.none()
 }
 
+/// L3: what was not asked for, because a write found the store away, is not said to have been issued.
+#[tokio::test]
+async fn what_was_not_asked_for_is_not_said_to_be_issued() -> Result<()> {
+    let stage = Stage::with(&["--inflight-per-mount", "1"]).await?;
+    stage.store.on(ISSUE, Reply::reset());
+    let objects = format!("{}\n{ONE}", certificate("one", "one.example"));
+    let outcome = stage.mount(&stage.volume(&objects)?).await?;
+    let text = check_failure(&outcome, Code::Unknown, "store_unreachable")?;
+    assert_eq!(stage.asked("secret/data/a"), 0);
+    assert!(text.contains("\"a\": store "), "{text}");
+    assert_eq!(text.matches("it may have been issued").count(), 1, "{text}");
+    Ok(())
+}
+
 /// K1: an absent path and an absent key are told apart, with the path and the peers' words.
 #[tokio::test]
 async fn what_is_not_there_is_named() -> Result<()> {

@@ -105,6 +105,26 @@ pub struct NoAnswer {
     pub maybe_sent: bool,
 }
 
+impl NoAnswer {
+    /// The store cannot have received it.
+    #[must_use]
+    pub const fn never_sent(fault: Fault) -> Self {
+        Self {
+            fault,
+            maybe_sent: false,
+        }
+    }
+
+    /// The store may have received it.
+    #[must_use]
+    pub const fn maybe_sent(fault: Fault) -> Self {
+        Self {
+            fault,
+            maybe_sent: true,
+        }
+    }
+}
+
 /// All connections of the process.
 pub struct Stores {
     pools: Mutex<HashMap<(Address, Tls), Arc<Pool>>>,
@@ -154,10 +174,7 @@ impl Stores {
         let next = redirect::follow(&target.address, &location, |address| {
             self.may_redirect_to(address)
         })
-        .map_err(|fault| NoAnswer {
-            fault,
-            maybe_sent: false,
-        })?;
+        .map_err(NoAnswer::never_sent)?;
         let moved = Target {
             address: next.address,
             ..target.clone()
@@ -185,19 +202,13 @@ impl Stores {
         prepared: Prepared,
         op: StoreOp,
     ) -> Result<(reqwest::Response, Instant), NoAnswer> {
-        let client = self.client(target).await.map_err(|fault| NoAnswer {
-            fault,
-            maybe_sent: false,
-        })?;
+        let client = self.client(target).await.map_err(NoAnswer::never_sent)?;
         if let Some(limiter) = &self.limiter {
             limiter.turn().await;
         }
         let mut prepared = prepared;
         prepared.0.headers_mut().extend(self.rules.headers.clone());
-        let request = pool::address_request(prepared.0, target).map_err(|fault| NoAnswer {
-            fault,
-            maybe_sent: false,
-        })?;
+        let request = pool::address_request(prepared.0, target).map_err(NoAnswer::never_sent)?;
         let _gauge = self.metrics.store_request_started();
         let started = Instant::now();
         let sent = timeout(self.limits.first_byte, client.execute(request)).await;
@@ -294,14 +305,11 @@ fn header(response: &reqwest::Response, name: http::HeaderName) -> String {
 }
 
 fn closing() -> NoAnswer {
-    NoAnswer {
-        fault: Fault::new(
-            Reason::Draining,
-            "the provider is shutting down",
-            "the driver tries again",
-        ),
-        maybe_sent: false,
-    }
+    NoAnswer::never_sent(Fault::new(
+        Reason::Draining,
+        "the provider is shutting down",
+        "the driver tries again",
+    ))
 }
 
 #[cfg(test)]

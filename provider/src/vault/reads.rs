@@ -3,8 +3,10 @@
 //! Distinct requests go out side by side, bounded per Mount; equal ones of one identity that are in
 //! flight are one. Which requests a class needs is planned in the core.
 
+mod remark;
+
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::refresh::{Freshness, freshness};
@@ -22,6 +24,8 @@ use super::retry::{Repeat, repeat};
 use super::session::{JwtSource, SessionKey, Sessions, StoreToken};
 use crate::metrics::{CacheName, Metrics, StoreOp};
 use crate::ports::Chance;
+
+use remark::{hinted, told};
 
 /// Who asks, and until when.
 #[derive(Clone)]
@@ -60,7 +64,7 @@ struct FlightKey {
     pod: Option<String>,
 }
 
-type Landed = Result<(Arc<Response>, Freshness), Fault>;
+type Landed = Result<(Arc<Response>, Freshness), NoAnswer>;
 
 /// The reads of the process.
 pub struct Reads {
@@ -79,6 +83,9 @@ pub struct Reads {
 
 /// How many leased paths are remembered; a forgotten one costs a second request at its next flight.
 const MAX_LEASED_PATHS: usize = 10_000;
+
+/// How many stores that are away are remembered; one more is asked as if it were well.
+const MAX_SUSPECTS: usize = 256;
 
 impl Reads {
     /// Up to `per_mount` requests of one Mount are in flight.
@@ -131,46 +138,48 @@ impl Reads {
             Some(token) => token,
             None => self.login(asker).await?,
         };
-        let broken: Mutex<Option<Fault>> = Mutex::new(None);
         let missing: Vec<usize> = (0..requests.len())
             .filter(|at| fetched[*at].is_none())
             .collect();
-        let answers: Vec<(usize, Result<Fetched, Fault>)> = stream::iter(missing)
+        for (at, answer) in self.ask_all(asker, &token, requests, missing).await {
+            fetched[at] = Some(answer);
+        }
+        self.sessions.release(token);
+        Ok(fetched.into_iter().flatten().collect())
+    }
+
+    /// Asks the store for the requests at these places, side by side.
+    async fn ask_all(
+        self: &Arc<Self>,
+        asker: &Asker,
+        token: &Arc<StoreToken>,
+        requests: &[Request],
+        missing: Vec<usize>,
+    ) -> Vec<(usize, Result<Fetched, Fault>)> {
+        // Set by the first that finds the store away.
+        let broken: OnceLock<Fault> = OnceLock::new();
+        let answers = stream::iter(missing)
             .map(|at| {
-                let (token, broken) = (&token, &broken);
+                let broken = &broken;
                 async move {
-                    let known = broken
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .clone();
-                    let answer = match known {
-                        Some(fault) => Err(fault),
-                        None => self.asked(asker, token, &requests[at]).await,
-                    };
-                    if let Err(fault) = &answer
-                        && fault.reason.is_whole_store()
-                    {
-                        *broken.lock().unwrap_or_else(PoisonError::into_inner) =
-                            Some(for_the_others(fault));
+                    if let Some(fault) = broken.get() {
+                        return (at, Err(fault.clone()));
                     }
-                    (at, answer)
+                    let answer = self.asked(asker, token, &requests[at]).await;
+                    if let Err(failed) = &answer
+                        && failed.fault.reason.is_whole_store()
+                    {
+                        // A second one says the same.
+                        let _ = broken.set(failed.fault.clone());
+                    }
+                    (at, answer.map_err(|failed| told(failed, &requests[at])))
                 }
             })
             .buffer_unordered(self.width(asker))
             .collect()
             .await;
-        self.note_health(
-            asker,
-            broken
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_some(),
-        );
-        for (at, answer) in answers {
-            fetched[at] = Some(answer);
-        }
-        self.sessions.release(token);
-        Ok(fetched.into_iter().flatten().collect())
+        self.note_health(asker, broken.get().is_some());
+        answers
     }
 
     async fn login(&self, asker: &Asker) -> Result<Arc<StoreToken>, Fault> {
@@ -210,7 +219,7 @@ impl Reads {
         let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_broken {
             suspects.remove(address);
-        } else if suspects.len() < MAX_LEASED_PATHS {
+        } else if suspects.len() < MAX_SUSPECTS {
             suspects.insert(address.clone());
         }
     }
@@ -241,9 +250,9 @@ impl Reads {
         asker: &Asker,
         token: &Arc<StoreToken>,
         request: &Request,
-    ) -> Result<Fetched, Fault> {
+    ) -> Result<Fetched, NoAnswer> {
         let denied = match self.fly(asker, token, request).await {
-            Err(fault) if fault.reason == Reason::Denied => fault,
+            Err(failed) if failed.fault.reason == Reason::Denied => failed,
             outcome => return outcome,
         };
         let newer = self
@@ -267,7 +276,7 @@ impl Reads {
         asker: &Asker,
         token: &Arc<StoreToken>,
         request: &Request,
-    ) -> Result<Fetched, Fault> {
+    ) -> Result<Fetched, NoAnswer> {
         let alone = request.generates() || self.is_per_pod(request);
         let (seat, landed) = self.board(asker, token, request, alone).await;
         let (response, freshness) = landed?;
@@ -320,11 +329,11 @@ impl Reads {
             self.metrics.store_coalesced();
         }
         let lost = || {
-            Fault::new(
+            NoAnswer::maybe_sent(Fault::new(
                 Reason::Internal,
                 "the read ended unexpectedly",
                 "report this",
-            )
+            ))
         };
         (seat, landed.unwrap_or_else(|_| Err(lost())))
     }
@@ -346,7 +355,7 @@ impl Reads {
             attempt,
         )
         .await;
-        let response = Arc::new(outcome.map_err(|failed| told(failed, request))?);
+        let response = Arc::new(outcome?);
         let freshness = freshness(request, &response, self.chance.now().as_second());
         if let Freshness::KeepForPod(life) = freshness {
             self.note_per_pod(request);
@@ -373,21 +382,17 @@ impl Reads {
             StoreOp::Read
         };
         let prepared =
-            endpoint::object(target, token.secret(), request).map_err(|fault| NoAnswer {
-                fault,
-                maybe_sent: false,
-            })?;
+            endpoint::object(target, token.secret(), request).map_err(NoAnswer::never_sent)?;
         let answer = self.stores.send(target, prepared, op).await?;
         let head = Head {
             status: answer.status,
             content_type: &answer.content_type,
         };
-        Response::read(head, &answer.body).map_err(|fault| NoAnswer {
-            fault: Fault {
+        Response::read(head, &answer.body).map_err(|fault| {
+            NoAnswer::maybe_sent(Fault {
                 retry_after: answer.retry_after,
                 ..hinted(fault, request)
-            },
-            maybe_sent: true,
+            })
         })
     }
 
@@ -404,75 +409,5 @@ impl Reads {
             paths.clear();
         }
         paths.insert(request.path.clone());
-    }
-}
-
-/// What is said of a writing request that got no usable answer.
-const MAY_BE_ISSUED: &str = "; it may have been issued and is not asked for twice";
-
-/// The fault of a store that is away, for the objects that were not asked for: nothing of theirs can
-/// have been issued.
-fn for_the_others(fault: &Fault) -> Fault {
-    Fault {
-        what: fault.what.trim_end_matches(MAY_BE_ISSUED).to_owned(),
-        ..fault.clone()
-    }
-}
-
-/// A request that may have issued something says so: an operator may want to look for it.
-fn told(failed: NoAnswer, request: &Request) -> Fault {
-    let NoAnswer {
-        mut fault,
-        maybe_sent,
-    } = failed;
-    if request.generates() && maybe_sent && fault.reason.heals() {
-        fault.what += MAY_BE_ISSUED;
-    }
-    fault
-}
-
-/// Adds what most often is wrong with a path that is denied or not found.
-fn hinted(fault: Fault, request: &Request) -> Fault {
-    if !matches!(fault.reason, Reason::Denied | Reason::NotFound) || request.generates() {
-        return fault;
-    }
-    let mut parts = request.path.splitn(3, '/');
-    let (Some(mount), Some(second)) = (parts.next(), parts.next()) else {
-        return fault;
-    };
-    let rest = parts
-        .next()
-        .map(|rest| format!("/{rest}"))
-        .unwrap_or_default();
-    let versioned = fault.what.contains("versioned");
-    let hint = match fault.reason {
-        _ if versioned || !matches!(second, "data" | "metadata" | "creds" | "issue") => {
-            format!(
-                "{}; if {mount} is KV version 2, the path needs data/: {mount}/data/{second}{rest}",
-                fault.hint
-            )
-        }
-        Reason::NotFound if second == "data" => {
-            format!(
-                "{}; if {mount} is KV version 1, the path has no data/: {mount}{rest}",
-                fault.hint
-            )
-        }
-        _ => return fault,
-    };
-    fault.with_hint(hint)
-}
-
-#[cfg(test)]
-mod tests {
-    use coffer_provider_core::fault::{Fault, Reason};
-
-    use super::{MAY_BE_ISSUED, for_the_others};
-
-    #[test]
-    fn what_was_not_asked_for_is_not_said_to_be_issued() {
-        let what = format!("store s gave no complete answer{MAY_BE_ISSUED}");
-        let told = for_the_others(&Fault::new(Reason::StoreTimeout, what, "h"));
-        assert_eq!(told.what, "store s gave no complete answer");
     }
 }

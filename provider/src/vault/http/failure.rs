@@ -19,10 +19,7 @@ pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
     let place = target.address.place();
     let maybe_sent = !error.is_connect() && !error.is_builder();
     if let Some(tls) = find::<rustls::Error>(error) {
-        return NoAnswer {
-            fault: tls_fault(tls, target),
-            maybe_sent: false,
-        };
+        return NoAnswer::never_sent(tls_fault(tls, target));
     }
     let text = innermost(error);
     let fault = if chain(error).any(|part| part.to_string().contains("dns error")) {
@@ -71,33 +68,27 @@ pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
 /// The fault of a phase that took too long. The store may be working on the request.
 pub(super) fn timed_out(phase: &str, limit: Duration, target: &Target) -> NoAnswer {
     let place = target.address.place();
-    NoAnswer {
-        fault: Fault::new(
-            Reason::StoreTimeout,
-            format!(
-                "store {place} gave no complete answer within {} s (phase {phase})",
-                limit.as_secs()
-            ),
-            "check the store's load and what stands between",
+    NoAnswer::maybe_sent(Fault::new(
+        Reason::StoreTimeout,
+        format!(
+            "store {place} gave no complete answer within {} s (phase {phase})",
+            limit.as_secs()
         ),
-        maybe_sent: true,
-    }
+        "check the store's load and what stands between",
+    ))
 }
 
 /// The fault of a body above the cap.
 pub(super) fn too_large(cap: usize, status: u16, content_type: &str) -> NoAnswer {
     let kind = one_line(content_type);
-    NoAnswer {
-        fault: Fault::new(
-            Reason::BadAnswer,
-            format!(
-                "the store answered with more than {} MiB (status {status}, {kind})",
-                cap >> 20
-            ),
-            "split the secret, or raise limits.storeBodyBytes",
+    NoAnswer::maybe_sent(Fault::new(
+        Reason::BadAnswer,
+        format!(
+            "the store answered with more than {} MiB (status {status}, {kind})",
+            cap >> 20
         ),
-        maybe_sent: true,
-    }
+        "split the secret, or raise limits.storeBodyBytes",
+    ))
 }
 
 fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {

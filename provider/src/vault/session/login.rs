@@ -57,21 +57,25 @@ impl Sessions {
     ) -> Result<StoreToken, NoAnswer> {
         let target = &identity.target;
         let prepared = endpoint::login(target, &identity.auth_mount, &identity.role, jwt)
-            .map_err(never_sent)?;
+            .map_err(NoAnswer::never_sent)?;
         let answer = self.stores.send(target, prepared, StoreOp::Login).await?;
-        let response = read(&answer).map_err(|fault| answered(refused_login(fault, identity)))?;
-        let auth = response.auth().ok_or_else(|| answered(no_token(&answer)))?;
+        let response =
+            read(&answer).map_err(|fault| NoAnswer::maybe_sent(refused_login(fault, identity)))?;
+        let auth = response
+            .auth()
+            .ok_or_else(|| NoAnswer::maybe_sent(no_token(&answer)))?;
         if auth
             .get("mfa_requirement")
             .is_some_and(|demand| !demand.is_null())
         {
-            return Err(answered(Fault::new(
+            return Err(NoAnswer::maybe_sent(Fault::new(
                 Reason::LoginRefused,
                 "the store demands a second factor",
                 "workloads cannot give one: exempt the role",
             )));
         }
-        let (token, life, renewable) = parts(auth).ok_or_else(|| answered(no_token(&answer)))?;
+        let (token, life, renewable) =
+            parts(auth).ok_or_else(|| NoAnswer::maybe_sent(no_token(&answer)))?;
         Ok(StoreToken::issued(target.clone(), token, life, renewable))
     }
 
@@ -146,20 +150,6 @@ fn read(answer: &Answer) -> Result<Response, Fault> {
         retry_after: answer.retry_after,
         ..fault
     })
-}
-
-fn never_sent(fault: Fault) -> NoAnswer {
-    NoAnswer {
-        fault,
-        maybe_sent: false,
-    }
-}
-
-fn answered(fault: Fault) -> NoAnswer {
-    NoAnswer {
-        fault,
-        maybe_sent: true,
-    }
 }
 
 /// Token, life and whether it is renewable; none unless all of it can be used.

@@ -90,8 +90,8 @@ pub struct Policy {
 /// Methods of `strict` when the operator gives no list.
 const STRICT_METHODS: [&str; 4] = ["GET", "LIST", "PUT", "POST"];
 
-/// The TLS directory of `strict` when the operator gives no list.
-const STRICT_TLS_DIR: &str = "/etc/coffer/tls";
+/// The directory for TLS files of classes when the operator gives no list.
+pub const DEFAULT_TLS_DIR: &str = "/etc/coffer/tls";
 
 /// What the rules say of one class.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -136,12 +136,14 @@ impl Policy {
             policy: self,
             verdict: Verdict::default(),
         };
-        let problem = Problem::new(
-            "audience",
-            "names no audience, so the token would also open the Kubernetes API",
-            "set audience in the class and in tokenRequests of the CSIDriver",
-        );
-        judge.by_profile(Rule::Audience, self.allow_api_server_audience, problem);
+        let excepted = self.allow_api_server_audience;
+        judge.by_profile(Rule::Audience, excepted, || {
+            Problem::new(
+                "audience",
+                "names no audience, so the token would also open the Kubernetes API",
+                "set audience in the class and in tokenRequests of the CSIDriver",
+            )
+        });
         judge.verdict
     }
 }
@@ -152,12 +154,31 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Refuses under `strict` unless the operator made an exception; reports under `compat`.
-    fn by_profile(&mut self, rule: Rule, excepted: bool, problem: Problem) {
+    /// Refuses under `strict` unless the operator made an exception; reports under `compat`. Problems
+    /// are put into words only when they are told: every Mount is judged.
+    fn by_profile(&mut self, rule: Rule, excepted: bool, problem: impl FnOnce() -> Problem) {
         match self.policy.profile {
             Profile::Strict if excepted => {}
-            Profile::Strict => self.verdict.refused.push(problem),
-            Profile::Compat => self.verdict.warned.push((rule, problem)),
+            Profile::Strict => self.verdict.refused.push(problem()),
+            Profile::Compat => self.verdict.warned.push((rule, problem())),
+        }
+    }
+
+    /// Refuses what a list of the operator lacks. Without a list, what the profile's default lacks is
+    /// judged by the profile.
+    fn by_list(
+        &mut self,
+        rule: Rule,
+        list: Option<&[String]>,
+        allows: impl Fn(&str) -> bool,
+        by_default: bool,
+        problem: impl FnOnce() -> Problem,
+    ) {
+        match list {
+            Some(list) if list.iter().any(|entry| entry == "*" || allows(entry)) => {}
+            Some(_) => self.verdict.refused.push(problem()),
+            None if by_default => {}
+            None => self.by_profile(rule, false, problem),
         }
     }
 
@@ -180,35 +201,36 @@ impl Judge<'_> {
     }
 
     fn address(&mut self, layer: &Layer, target: &Target, own: &Target) {
-        let is_own = layer.address.is_empty() || target.address.same_server(&own.address);
+        let address = &target.address;
+        let is_own = layer.address.is_empty() || address.same_server(&own.address);
         let list = self.policy.allowed_addresses.as_deref();
-        let listed = list.is_some_and(|list| {
-            list.iter()
-                .any(|entry| names_address(entry, &target.address))
-        });
-        let problem = Problem::new(
-            "vaultAddress",
-            format!(
-                "{} is not an allowed address",
-                shown(&target.address.to_string())
-            ),
-            "ask the operator to add it to policy.allowedAddresses",
-        );
-        match list {
-            _ if is_own || listed => {}
-            Some(_) => self.verdict.refused.push(problem),
-            None => self.by_profile(Rule::Address, false, problem),
-        }
-        if target.address.is_plain_http() {
-            let problem = Problem::new(
-                "vaultAddress",
-                format!(
-                    "{} would carry the token over plain http",
-                    shown(&target.address.to_string())
-                ),
-                "use https, or policy.allowPlainHTTP",
+        if !is_own {
+            self.by_list(
+                Rule::Address,
+                list,
+                |entry| names_address(entry, address),
+                false,
+                || {
+                    Problem::new(
+                        "vaultAddress",
+                        format!("{} is not an allowed address", shown(&address.to_string())),
+                        "ask the operator to add it to policy.allowedAddresses",
+                    )
+                },
             );
-            self.by_profile(Rule::Http, self.policy.allow_plain_http, problem);
+        }
+        if address.is_plain_http() {
+            let excepted = self.policy.allow_plain_http;
+            self.by_profile(Rule::Http, excepted, || {
+                Problem::new(
+                    "vaultAddress",
+                    format!(
+                        "{} would carry the token over plain http",
+                        shown(&address.to_string())
+                    ),
+                    "use https, or policy.allowPlainHTTP",
+                )
+            });
         }
     }
 
@@ -228,12 +250,14 @@ impl Judge<'_> {
 
     fn tls(&mut self, layer: &Layer, target: &Target, own: &Target) {
         if target.tls.skip_verify {
-            let problem = Problem::new(
-                "vaultSkipTLSVerify",
-                "would trust any server with the token",
-                "give a CA instead, or set policy.allowSkipTLSVerify",
-            );
-            self.by_profile(Rule::SkipVerify, self.policy.allow_skip_tls_verify, problem);
+            let excepted = self.policy.allow_skip_tls_verify;
+            self.by_profile(Rule::SkipVerify, excepted, || {
+                Problem::new(
+                    "vaultSkipTLSVerify",
+                    "would trust any server with the token",
+                    "give a CA instead, or set policy.allowSkipTLSVerify",
+                )
+            });
         }
         let mut files: Vec<(&str, &str)> = Vec::new();
         match &target.tls.ca {
@@ -253,42 +277,46 @@ impl Judge<'_> {
     }
 
     fn tls_file(&mut self, field: &str, path: &str) {
-        let problem = Problem::new(
-            field,
-            format!(
-                "\"{}\" is outside the directories for TLS files",
-                shown(path)
-            ),
-            "mount it below one of policy.allowedTLSDirs",
+        self.by_list(
+            Rule::TlsPath,
+            self.policy.allowed_tls_dirs.as_deref(),
+            |dir| is_below(path, dir),
+            is_below(path, DEFAULT_TLS_DIR),
+            || {
+                Problem::new(
+                    field,
+                    format!(
+                        "\"{}\" is outside the directories for TLS files",
+                        shown(path)
+                    ),
+                    "mount it below one of policy.allowedTLSDirs",
+                )
+            },
         );
-        match self.policy.allowed_tls_dirs.as_deref() {
-            Some(dirs) if dirs.iter().any(|dir| dir == "*" || is_below(path, dir)) => {}
-            Some(_) => self.verdict.refused.push(problem),
-            None if is_below(path, STRICT_TLS_DIR) => {}
-            None => self.by_profile(Rule::TlsPath, false, problem),
-        }
     }
 
     fn methods(&mut self, class: &ClassSpec) {
         for (index, object) in class.objects.iter().enumerate() {
             let method = object.request.method.as_str();
-            let problem = Problem::new(
-                format!("objects[{index}].method"),
-                format!("{method} is not an allowed method"),
-                "use one of policy.allowedMethods",
+            self.by_list(
+                Rule::Method,
+                self.policy.allowed_methods.as_deref(),
+                |entry| entry == method,
+                STRICT_METHODS.contains(&method),
+                || {
+                    Problem::new(
+                        format!("objects[{index}].method"),
+                        format!("{method} is not an allowed method"),
+                        "use one of policy.allowedMethods",
+                    )
+                },
             );
-            match self.policy.allowed_methods.as_deref() {
-                Some(list) if list.iter().any(|entry| entry == "*" || entry == method) => {}
-                Some(_) => self.verdict.refused.push(problem),
-                None if STRICT_METHODS.contains(&method) => {}
-                None => self.by_profile(Rule::Method, false, problem),
-            }
         }
     }
 }
 
 fn names_address(entry: &str, address: &Address) -> bool {
-    entry == "*" || Address::parse(entry).is_ok_and(|entry| entry.same_server(address))
+    Address::parse(entry).is_ok_and(|entry| entry.same_server(address))
 }
 
 /// Lexically below, with no way up: links are followed by nobody here, the shell opens beneath.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coffer_provider_core::params::Dialect;
-use coffer_provider_core::policy::{Policy, Profile};
+use coffer_provider_core::policy::{DEFAULT_TLS_DIR, Policy, Profile};
 use coffer_provider_core::problem::{Problem, shown};
 use coffer_provider_core::target::{Address, Layer};
 
@@ -94,9 +94,9 @@ impl Config {
     /// All problems of all sources.
     pub fn read(sources: &Sources) -> Result<Self, Vec<Problem>> {
         let mut reader = values::Reader::new(sources);
-        let name = provider_name(&mut reader);
+        let name = provider_name(&mut reader, sources);
         let dialect = Dialect::of_provider(&name);
-        let layers = sources.layers(dialect, &mut reader.problems);
+        let layers = sources.layers(&mut reader.problems);
         let own = own_addresses(&layers, &mut reader.problems);
         let policy = policy(&mut reader);
         let redirects = policy
@@ -120,7 +120,7 @@ impl Config {
                 tls_dirs: policy
                     .allowed_tls_dirs
                     .clone()
-                    .unwrap_or_else(|| vec!["/etc/coffer/tls".to_owned()]),
+                    .unwrap_or_else(|| vec![DEFAULT_TLS_DIR.to_owned()]),
             },
             inflight_per_mount: reader.number("inflight-per-mount", 1, 64),
             mount_deadline: reader.duration("mount-deadline"),
@@ -147,7 +147,7 @@ impl Config {
                 policy,
                 reply_bytes: reader.number("reply-bytes", 1 << 10, 1 << 30),
             },
-            warnings: sources.warnings(dialect),
+            warnings: sources.warnings(),
             provider_name: name,
         };
         if reader.problems.is_empty() {
@@ -158,19 +158,8 @@ impl Config {
     }
 }
 
-/// The given name, else the base name of the endpoint's socket: a swapped openbao image passes only
-/// `-endpoint`.
-fn provider_name(reader: &mut values::Reader<'_>) -> String {
-    let given = reader.text("provider-name");
-    let socket = reader.text("endpoint").and_then(|endpoint| {
-        let name = endpoint
-            .rsplit('/')
-            .next()?
-            .strip_suffix(".sock")?
-            .to_owned();
-        (!name.is_empty()).then_some(name)
-    });
-    let name = given.or(socket).unwrap_or_else(|| "vault".to_owned());
+fn provider_name(reader: &mut values::Reader<'_>, sources: &Sources) -> String {
+    let name = sources.provider_name();
     let usable = name.len() <= 30
         && name
             .bytes()

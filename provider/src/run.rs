@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use async_trait::async_trait;
 use coffer_proto::v1alpha1::csi_driver_provider_server::CsiDriverProviderServer;
 use coffer_provider_core::problem::Problem;
 use tokio::net::TcpListener;
@@ -139,14 +138,8 @@ pub async fn cluster(config: &Config, metrics: &Arc<Metrics>) -> Option<Cluster>
     })
 }
 
-/// Says when to stop: once to finish what is in flight, a second time to leave at once.
-#[async_trait]
-pub trait StopRequests: Send + 'static {
-    /// Waits for the next request.
-    async fn next(&mut self);
-}
-
-/// SIGTERM and SIGINT.
+/// Says when to stop, by SIGTERM or SIGINT: once to finish what is in flight, a second time to leave at
+/// once.
 pub struct Signals {
     term: Signal,
     int: Signal,
@@ -163,10 +156,7 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
         })
     }
-}
 
-#[async_trait]
-impl StopRequests for Signals {
     async fn next(&mut self) {
         tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
     }
@@ -176,11 +166,7 @@ impl StopRequests for Signals {
 ///
 /// # Errors
 /// When socket or admin listener cannot be had, or serving ends by itself.
-pub async fn serve(
-    config: Config,
-    metrics: Arc<Metrics>,
-    stops: impl StopRequests,
-) -> anyhow::Result<()> {
+pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
     let cluster = cluster(&config, &metrics).await;
@@ -279,7 +265,7 @@ async fn keep_key(keys: Arc<VersionKeys>, readiness: Arc<Readiness>, pause: Dura
 
 /// First request: no new work, finish what is in flight. Second: out at once.
 async fn watch_shutdown(
-    mut stops: impl StopRequests,
+    mut stops: Signals,
     stop: CancellationToken,
     give_up: CancellationToken,
     readiness: Arc<Readiness>,

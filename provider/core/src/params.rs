@@ -19,7 +19,7 @@ use crate::file::{DEFAULT_MODE, Mode};
 use crate::problem::Problem;
 
 pub use class::{ClassSpec, Note, ObjectSpec, Refused};
-pub use names::Dialect;
+pub use names::{Dialect, OBJECTS};
 
 /// The parameters of a class as they reach a provider: those of the class with the pod's
 /// `volumeAttributes` over them. The driver does not say which came from where.
@@ -95,16 +95,10 @@ pub fn read_mount(
     }
     let class =
         parse_class(parameters(&attributes)).map_err(|refused| problems.extend(refused.told()));
-    let text = |key| attributes.get(key).unwrap_or_default().to_owned();
     let class_name = attributes.get(attributes::CLASS).map(str::to_owned);
     match class {
         Ok(class) if problems.is_empty() => Ok(MountSpec {
-            pod: Pod {
-                name: text(attributes::POD_NAME),
-                namespace: text(attributes::POD_NAMESPACE),
-                uid: text(attributes::POD_UID),
-                service_account: text(attributes::SERVICE_ACCOUNT),
-            },
+            pod: pod(&attributes),
             volume: class_name
                 .clone()
                 .unwrap_or_else(|| wire.target_path.to_owned()),
@@ -121,14 +115,18 @@ pub fn read_mount(
 #[must_use]
 pub fn read_subject(wire: Wire<'_>) -> (Pod, Option<String>) {
     let attributes = Attributes::parse(wire.attributes).unwrap_or_default();
+    let class_name = attributes.get(attributes::CLASS).map(str::to_owned);
+    (pod(&attributes), class_name)
+}
+
+fn pod(attributes: &Attributes) -> Pod {
     let text = |key| attributes.get(key).unwrap_or_default().to_owned();
-    let pod = Pod {
+    Pod {
         name: text(attributes::POD_NAME),
         namespace: text(attributes::POD_NAMESPACE),
         uid: text(attributes::POD_UID),
         service_account: text(attributes::SERVICE_ACCOUNT),
-    };
-    (pod, attributes.get(attributes::CLASS).map(str::to_owned))
+    }
 }
 
 /// What is left when everything is taken away that kubelet and the driver add.

@@ -9,6 +9,9 @@ use std::fmt;
 /// fill an event.
 const SHOWN_CHARS: usize = 40;
 
+/// How many edits a misspelt parameter, key or name may be away from the one that was meant.
+pub const TYPO: usize = 2;
+
 /// What is wrong, where, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -40,6 +43,24 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.field, self.what, self.remedy)
     }
+}
+
+/// The known name that a person most likely meant: equal but for case, or at most so many edits away.
+#[must_use]
+pub fn nearest<'n>(
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+    edits: usize,
+) -> Option<&'n str> {
+    let lower = name.to_lowercase();
+    known
+        .map(|known| {
+            let distance = strsim::damerau_levenshtein(&lower, &known.to_lowercase());
+            (distance, known)
+        })
+        .filter(|(distance, _)| *distance <= edits)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// A short piece of class text for a message: at most 40 characters, on one line.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use coffer_provider_core::params::Dialect;
-use coffer_provider_core::problem::{Problem, shown};
+use coffer_provider_core::problem::{Problem, nearest, shown};
 use coffer_provider_core::target::{Layer, parse_bool};
 
 use super::options::{self, OPTIONS, OptionSpec};
@@ -89,38 +89,42 @@ impl Sources {
             "COFFER_{}",
             option.name.to_ascii_uppercase().replace('-', "_")
         );
-        let peers = self
-            .peer_prefixes()
-            .into_iter()
-            .filter(|_| !option.peer_env.is_empty());
-        std::iter::once(own)
-            .chain(peers.map(|prefix| format!("{prefix}{}", option.peer_env)))
-            .find_map(|name| {
-                self.environment
-                    .get(&name)
-                    .filter(|value| !value.is_empty())
-            })
+        let mut names = vec![own];
+        // The provider's name, on which the order depends, has no peers' name itself.
+        if !option.peer_env.is_empty() {
+            let peers = self.peer_prefixes().into_iter();
+            names.extend(peers.map(|prefix| format!("{prefix}{}", option.peer_env)));
+        }
+        names.into_iter().find_map(|name| {
+            self.environment
+                .get(&name)
+                .filter(|value| !value.is_empty())
+        })
+    }
+
+    /// The given name of the provider, else the base name of the endpoint's socket: a swapped openbao
+    /// image passes only `-endpoint`.
+    #[must_use]
+    pub fn provider_name(&self) -> String {
+        let text = |name| options::find(name).and_then(|option| self.get(option));
+        let given = text("provider-name");
+        let socket = text("endpoint").and_then(|endpoint| {
+            let name = endpoint.rsplit('/').next()?.strip_suffix(".sock")?;
+            (!name.is_empty()).then_some(name)
+        });
+        given.or(socket).unwrap_or("vault").to_owned()
     }
 
     fn peer_prefixes(&self) -> [&'static str; 2] {
-        let openbao = self
-            .flags
-            .get("provider-name")
-            .is_some_and(|name| name == "openbao")
-            || self
-                .flags
-                .get("endpoint")
-                .is_some_and(|endpoint| endpoint.ends_with("/openbao.sock"));
-        if openbao {
-            ["BAO_", "VAULT_"]
-        } else {
-            ["VAULT_", "BAO_"]
+        match Dialect::of_provider(&self.provider_name()) {
+            Dialect::Vault => ["VAULT_", "BAO_"],
+            Dialect::OpenBao => ["BAO_", "VAULT_"],
         }
     }
 
     /// The connection settings of each source, the weakest first. They stay apart because each layer's
     /// CA replaces the one below and a client certificate is a pair within one layer.
-    pub(super) fn layers(&self, _: Dialect, problems: &mut Vec<Problem>) -> Vec<Layer> {
+    pub(super) fn layers(&self, problems: &mut Vec<Problem>) -> Vec<Layer> {
         let environment: BTreeMap<String, String> = OPTIONS
             .iter()
             .filter_map(|option| {
@@ -134,7 +138,7 @@ impl Sources {
     }
 
     /// What is set but changes nothing.
-    pub(super) fn warnings(&self, _: Dialect) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for prefix in ["VAULT_", "BAO_"] {
             for (suffix, remedy) in WITHOUT_EFFECT {
@@ -182,14 +186,10 @@ fn layer(values: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Laye
 }
 
 fn meant(key: &str) -> String {
-    let nearest = OPTIONS
-        .iter()
-        .min_by_key(|option| strsim::levenshtein(option.name, key));
-    match nearest {
-        Some(option) if strsim::levenshtein(option.name, key) <= 3 => {
-            format!("did you mean {}?", option.name)
-        }
-        _ => "see --help for their names".to_owned(),
+    // Their names are long: `vault-address` is still `vault-addr`.
+    match nearest(key, OPTIONS.iter().map(|option| option.name), 3) {
+        Some(name) => format!("did you mean {name}?"),
+        None => "see --help for their names".to_owned(),
     }
 }
 

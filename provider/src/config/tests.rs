@@ -148,6 +148,14 @@ fn the_forks_variables_come_first_under_its_name() {
     );
     let vault = config(&[], &environment, "");
     assert_eq!(target(&vault).address.to_string(), "https://v:443");
+    let named = [&environment[..], &[("COFFER_PROVIDER_NAME", "openbao")]].concat();
+    for openbao in [
+        config(&[], &named, ""),
+        config(&[], &environment, "provider-name: openbao"),
+        config(&[], &environment, "endpoint: /p/openbao.sock"),
+    ] {
+        assert_eq!(target(&openbao).address.to_string(), "https://b:443");
+    }
 }
 
 #[test]

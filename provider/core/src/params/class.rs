@@ -2,14 +2,14 @@
 //!
 //! Everything that can be judged without a pod and without I/O is judged here, once per class text.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use super::Parameters;
 use super::names::{self, AUDIENCE, Dialect, Found, OBJECTS, ROLE, Suffix};
 use crate::encoding::Encoding;
 use crate::file::{FilePath, Mode, clashes};
 use crate::object::{Object, Objects, read_objects};
-use crate::problem::{Problem, shown};
+use crate::problem::{Problem, TYPO, nearest, shown};
 use crate::request::{Method, Request, parse_secret_path};
 use crate::target::{Layer, parse_bool};
 
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
     fn unknown_parameters(&mut self) {
         let known = self.dialect.known();
         for key in self.parameters.keys().filter(|key| !known.contains(key)) {
-            let meant = nearest(key, known.iter().map(String::as_str));
+            let meant = nearest(key, known.iter().map(String::as_str), TYPO).map(str::to_owned);
             self.notes.push(Note::UnknownKey {
                 field: shown(key),
                 meant,
@@ -415,7 +415,7 @@ impl<'a> Reader<'a> {
 
     fn object_notes(&mut self, index: usize, object: &Object) {
         for key in &object.unknown_keys {
-            let meant = nearest(key, OBJECT_KEYS.into_iter());
+            let meant = nearest(key, OBJECT_KEYS.into_iter(), TYPO).map(str::to_owned);
             let field = format!("objects[{index}].{}", shown(key));
             self.notes.push(Note::UnknownKey { field, meant });
         }
@@ -427,22 +427,4 @@ impl<'a> Reader<'a> {
             )));
         }
     }
-}
-
-/// The known name that a person most likely meant: equal but for case, or at most two edits away.
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let lower = key.to_lowercase();
-    let ranked: BTreeMap<(usize, &str), ()> = known
-        .map(|name| {
-            (
-                (
-                    strsim::damerau_levenshtein(&lower, &name.to_lowercase()),
-                    name,
-                ),
-                (),
-            )
-        })
-        .collect();
-    let ((distance, name), ()) = ranked.first_key_value()?;
-    (*distance <= 2).then(|| (*name).to_owned())
 }

@@ -9,7 +9,7 @@ pub(super) const ROLE: &str = "roleName";
 /// Audience of the token.
 pub(super) const AUDIENCE: &str = "audience";
 /// The list of objects.
-pub(super) const OBJECTS: &str = "objects";
+pub const OBJECTS: &str = "objects";
 
 /// The parameters that take a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,8 @@ impl Dialect {
 
     /// The prefixes in the order in which a present key wins. The fork looks for `bao` first; under
     /// `vault` the key that the peer knows wins, so that no existing class changes its meaning.
-    const fn prefixes(self) -> [&'static str; 3] {
+    #[must_use]
+    pub const fn prefixes(self) -> [&'static str; 3] {
         match self {
             Self::Vault => ["vault", "bao", "openbao"],
             Self::OpenBao => ["bao", "openbao", "vault"],

@@ -1,7 +1,7 @@
 //! A class taken alone: whose it is, whether it has parameters, what they come to.
 
 use coffer_provider_core::params::Dialect;
-use coffer_provider_core::problem::{Problem, one_line, shown};
+use coffer_provider_core::problem::{Problem, TYPO, nearest, one_line, shown};
 
 use super::PROVIDERS;
 use super::lint::{self, Subject};
@@ -40,7 +40,7 @@ pub(super) fn foreign(provider: &str) -> String {
 }
 
 fn misspelt(class: &Class<'_>, provider: &str) -> Option<Finding> {
-    let meant = pitfalls::nearest(provider, PROVIDERS.into_iter())?;
+    let meant = nearest(provider, PROVIDERS.into_iter(), TYPO)?;
     let problem = Problem::new(
         "spec.provider",
         format!("\"{}\" is not this provider", shown(provider)),

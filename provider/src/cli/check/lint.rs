@@ -8,7 +8,9 @@ use coffer_provider_core::encoding::Encoding;
 use coffer_provider_core::fault::Reason;
 use coffer_provider_core::file::DEFAULT_MODE;
 use coffer_provider_core::object::parse_objects;
-use coffer_provider_core::params::{ClassSpec, Dialect, Note, ObjectSpec, Parameters, Refused};
+use coffer_provider_core::params::{
+    ClassSpec, Dialect, Note, OBJECTS, ObjectSpec, Parameters, Refused,
+};
 use coffer_provider_core::policy::{Policy, Profile};
 use coffer_provider_core::problem::{Problem, one_line};
 use coffer_provider_core::target::Layer;
@@ -19,9 +21,6 @@ use super::report::{
     Finding, Findings, MANIFEST, MountedFile, NO_EFFECT, PITFALL, Place, UNKNOWN_KEY,
 };
 use super::yaml::{Shape, View};
-
-/// The parameter that holds the objects.
-const OBJECTS: &str = "objects";
 
 /// Where and about which object findings are made.
 pub(super) struct Subject<'a> {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_provider_core::params::{ClassSpec, ObjectSpec};
-use coffer_provider_core::problem::{Problem, shown};
+use coffer_provider_core::problem::{Problem, TYPO, nearest, shown};
 
 use super::yaml::View;
 
@@ -95,7 +95,7 @@ pub(super) fn of_secret_objects(
 }
 
 fn no_such_object(field: String, name: &str, names: &BTreeSet<String>) -> Problem {
-    let remedy = match nearest(name, names.iter().map(String::as_str)) {
+    let remedy = match nearest(name, names.iter().map(String::as_str), TYPO) {
         Some(meant) => format!("did you mean \"{}\"?", shown(meant)),
         None => "write the objectName of one of them".to_owned(),
     };
@@ -104,17 +104,4 @@ fn no_such_object(field: String, name: &str, names: &BTreeSet<String>) -> Proble
         shown(name)
     );
     Problem::new(field, what, remedy)
-}
-
-/// The name that was most likely meant: equal but for case, or at most two edits away.
-pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let lower = name.to_lowercase();
-    known
-        .map(|known| {
-            let distance = strsim::damerau_levenshtein(&lower, &known.to_lowercase());
-            (distance, known)
-        })
-        .filter(|(distance, _)| *distance <= 2)
-        .min()
-        .map(|(_, known)| known)
 }

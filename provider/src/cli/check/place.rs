@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use coffer_provider_core::params::Dialect;
+
 use super::report::{Origin, Place};
 use super::yaml::{self, View};
 
@@ -18,9 +20,6 @@ pub(super) struct Source<'a> {
     pub(super) value: View<'a>,
     pub(super) from: Origin,
 }
-
-/// The prefixes that stand for one another.
-const PREFIXES: [&str; 3] = ["openbao", "vault", "bao"];
 
 /// The parameter that a field is about, and the rest of the field.
 pub(super) fn parameter<'s, 'f>(
@@ -37,10 +36,12 @@ fn spelling<'s>(sources: &Sources<'s>, key: &str) -> Option<&'s str> {
     if let Some((present, _)) = sources.get_key_value(key) {
         return Some(present);
     }
-    let suffix = PREFIXES
+    // No prefix starts another, so their order does not matter here.
+    let prefixes = Dialect::OpenBao.prefixes();
+    let suffix = prefixes
         .iter()
         .find_map(|prefix| key.strip_prefix(prefix))?;
-    PREFIXES.iter().find_map(|prefix| {
+    prefixes.iter().find_map(|prefix| {
         let (present, _) = sources.get_key_value(format!("{prefix}{suffix}").as_str())?;
         Some(*present)
     })

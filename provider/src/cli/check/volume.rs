@@ -1,13 +1,12 @@
 //! A volume of a pod or workload: the class that it names, with its own attributes over it.
 
 use coffer_provider_core::params::Dialect;
-use coffer_provider_core::problem::{Problem, one_line, shown};
+use coffer_provider_core::problem::{Problem, TYPO, nearest, one_line, shown};
 
 use super::PROVIDERS;
 use super::class::{foreign, lint_class};
 use super::lint::{self, Subject};
 use super::manifest::{Class, Volume};
-use super::pitfalls;
 use super::place::{Source, Sources};
 use super::report::{
     Finding, MANIFEST, MISSING_CLASS, MergedParameter, Origin, Place, VolumeReport,
@@ -67,7 +66,7 @@ fn find<'c, 'a>(
         (None, None) => format!("\"{}\" is not in the files", shown(name)),
     };
     let known = classes.iter().map(|class| class.id.name);
-    let remedy = pitfalls::nearest(name, known.filter(|known| *known != name)).map_or_else(
+    let remedy = nearest(name, known.filter(|known| *known != name), TYPO).map_or_else(
         || "check that it is in the namespace of the pod, or give its file too".to_owned(),
         |meant| format!("did you mean {}?", shown(meant)),
     );

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use coffer_tests::driver::{Class, MountOutcome, Pod, ServiceToken, Volume};
-use coffer_tests::fixture::{eventually, random_hex};
+use coffer_tests::fixture::random_hex;
 use coffer_tests::provider::ProviderProcess;
 use coffer_tests::scripted::ScriptedStore;
 use serde_json::Value;
@@ -35,13 +35,7 @@ pub(crate) async fn provider_as(
 
 /// Waits until a provider is ready, so that its version key is there.
 pub(crate) async fn settled(provider: ProviderProcess) -> Result<ProviderProcess> {
-    eventually(SOON, "a ready provider", async || {
-        let (status, text) = provider.ask("/readyz").await?;
-        ensure!(status == 200, "readyz answers {status}: {text}");
-        Ok(())
-    })
-    .await
-    .with_context(|| provider.log())?;
+    provider.settled().await?;
     Ok(provider)
 }
 

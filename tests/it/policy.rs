@@ -67,20 +67,7 @@ async fn strict_refuses_what_the_operator_did_not_name() -> Result<()> {
             "DELETE is not an allowed method",
         ),
     ] {
-        let text = stage
-            .refused(
-                &stage.volume_of("web", class)?,
-                Code::PermissionDenied,
-                "not_allowed",
-            )
-            .await;
-        failures.note(
-            row,
-            text.and_then(|text| {
-                ensure!(text.contains(words), "{text}");
-                Ok(())
-            }),
-        );
+        failures.note(row, forbidden(&stage, class, words).await);
     }
     assert_eq!((stage.store.connections(), other.connections()), (0, 0));
     failures.note(
@@ -88,6 +75,16 @@ async fn strict_refuses_what_the_operator_did_not_name() -> Result<()> {
         stage.content(&stage.volume(ONE)?).await,
     );
     failures.none()
+}
+
+/// Policy refuses a mount of the class, in these words.
+async fn forbidden(stage: &Stage, class: Class, words: &str) -> Result<()> {
+    let volume = stage.volume_of("web", class)?;
+    let text = stage
+        .refused(&volume, Code::PermissionDenied, "not_allowed")
+        .await?;
+    ensure!(text.contains(words), "{text}");
+    Ok(())
 }
 
 fn method(method: &str) -> Class {
@@ -176,20 +173,7 @@ async fn lists_bind_under_both_profiles() -> Result<()> {
                 "vaultCACertPath",
             ),
         ] {
-            let text = stage
-                .refused(
-                    &stage.volume_of("web", class)?,
-                    Code::PermissionDenied,
-                    "not_allowed",
-                )
-                .await;
-            failures.note(
-                row,
-                text.and_then(|text| {
-                    ensure!(text.contains(words), "{text}");
-                    Ok(())
-                }),
-            );
+            failures.note(row, forbidden(&stage, class, words).await);
         }
         assert_eq!(stage.store.connections(), 0);
         let listed = plain

@@ -24,6 +24,15 @@ fn call(stage: &Stage, volume: &Volume) -> JoinHandle<Result<MountOutcome>> {
     tokio::spawn(async move { driver.mount(&request).await })
 }
 
+/// Waits until the store was asked for `a`, once.
+async fn in_flight(stage: &Stage) -> Result<()> {
+    eventually(WAIT, "a mount in flight", async || {
+        ensure!(stage.asked("secret/data/a") == 1);
+        Ok(())
+    })
+    .await
+}
+
 async fn draining(stage: &Stage) -> Result<()> {
     stage.provider.terminate()?;
     eventually(WAIT, "a provider that drains", async || {
@@ -85,11 +94,7 @@ async fn new_work_is_not_taken_while_draining() -> Result<()> {
         .store
         .on(READ, Reply::data(&json!({"k": "v"})).behind(&gate));
     let first = call(&stage, &stage.volume(ONE)?);
-    eventually(WAIT, "a mount in flight", async || {
-        ensure!(stage.asked("secret/data/a") == 1);
-        Ok(())
-    })
-    .await?;
+    in_flight(&stage).await?;
     draining(&stage).await?;
     let late = stage.volume(&ONE.replace("data/a", "data/late"))?;
     let mut late = call(&stage, &late);
@@ -115,11 +120,7 @@ async fn what_cannot_finish_in_time_is_left_to_the_successor() -> Result<()> {
     request.secrets = "null".to_owned();
     let driver = stage.driver.clone();
     let mount = tokio::spawn(async move { driver.mount_raw(&request).await });
-    eventually(WAIT, "a mount in flight", async || {
-        ensure!(stage.asked("secret/data/a") == 1);
-        Ok(())
-    })
-    .await?;
+    in_flight(&stage).await?;
     stage.provider.terminate()?;
     let status = stage.provider.ended().await?;
     assert_eq!(status.code(), Some(0), "{}", stage.provider.log());
@@ -140,11 +141,7 @@ async fn a_mount_cut_off_by_a_restart_succeeds_at_the_successor() -> Result<()> 
     stage.store.on(READ, Reply::silence());
     let volume = stage.volume(ONE)?;
     let mount = call(&stage, &volume);
-    eventually(WAIT, "a mount in flight", async || {
-        ensure!(stage.asked("secret/data/a") == 1);
-        Ok(())
-    })
-    .await?;
+    in_flight(&stage).await?;
     let socket = stage.provider.socket().to_path_buf();
     let address = stage.store.address();
     let arguments = ["-kubeconfig", "off", "-vault-addr", &address];
@@ -164,11 +161,7 @@ async fn a_second_signal_ends_it_at_once() -> Result<()> {
     let mut stage = Stage::set().await?;
     stage.store.on(READ, Reply::silence());
     let mount = call(&stage, &stage.volume(ONE)?);
-    eventually(WAIT, "a mount in flight", async || {
-        ensure!(stage.asked("secret/data/a") == 1);
-        Ok(())
-    })
-    .await?;
+    in_flight(&stage).await?;
     draining(&stage).await?;
     let asked = std::time::Instant::now();
     stage.provider.terminate()?;
@@ -258,11 +251,7 @@ async fn a_mount_of_a_killed_process_succeeds_at_the_next() -> Result<()> {
     stage.store.on(READ, Reply::silence());
     let volume = stage.volume(ONE)?;
     let mount = call(&stage, &volume);
-    eventually(WAIT, "a mount in flight", async || {
-        ensure!(stage.asked("secret/data/a") == 1);
-        Ok(())
-    })
-    .await?;
+    in_flight(&stage).await?;
     stage.provider.kill()?;
     stage.store.heal();
     let address = stage.store.address();

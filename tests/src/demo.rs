@@ -22,12 +22,11 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::fixture::{directory, eventually, repository};
+use crate::fixture::{directory, repository};
 use crate::provider::ProviderProcess;
 use example::Example;
 use pods::Pods;
 use screen::Screen;
-use std::time::Duration;
 use store::Store;
 
 /// Which examples, and how many pods of each. `kubernetes-auth`, `namespaces` and `tls` need more than a dev store.
@@ -45,8 +44,6 @@ const PODS: [(&str, usize); 8] = [
 const ROTATED: (&str, &str) = ("kv-v2", "api/token");
 /// How often every volume is published again after the rotation was seen.
 const REPUBLISHES: usize = 5;
-/// Key, socket and listeners are there in milliseconds; a busy machine takes its time.
-const READY: Duration = Duration::from_secs(20);
 
 /// Shows everything; with `keep`, leaves the files of the pods in `demo-out`.
 ///
@@ -117,13 +114,7 @@ async fn start_provider(store: &Store, place: &std::path::Path) -> Result<Provid
     let alone = ["--kubeconfig", "off", "--hmac-source", "generate"];
     let arguments = [&alone[..], &["--jwks-file", jwks]].concat();
     let provider = ProviderProcess::start(&arguments, &[]).await?;
-    eventually(READY, "a ready provider", async || {
-        let (status, text) = provider.ask("/readyz").await?;
-        ensure!(status == 200, "readyz answers {status}: {text}");
-        Ok(())
-    })
-    .await
-    .with_context(|| provider.log())?;
+    provider.settled().await?;
     Ok(provider)
 }
 

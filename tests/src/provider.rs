@@ -114,6 +114,20 @@ impl ProviderProcess {
         .with_context(|| self.process.log())
     }
 
+    /// Waits until it says that it is ready, so that its version key is there.
+    ///
+    /// # Errors
+    /// When it does not, with the end of its log.
+    pub async fn settled(&self) -> Result<()> {
+        eventually(READY, "a ready provider", async || {
+            let (status, text) = self.ask("/readyz").await?;
+            ensure!(status == 200, "readyz answers {status}: {text}");
+            Ok(())
+        })
+        .await
+        .with_context(|| self.log())
+    }
+
     /// The socket.
     #[must_use]
     pub fn socket(&self) -> &Path {

@@ -265,7 +265,7 @@ fn an_unknown_encoding_is_refused_before_any_read() -> Result<()> {
 #[test]
 fn an_unknown_key_of_an_object_is_ignored_with_a_warning() -> Result<()> {
     run(async {
-        let (store, provider) = (store().await?, provider(&[]).await?);
+        let (store, mut provider) = (store().await?, provider(&[]).await?);
         let path = store.secret("keys", &json!({"k": "v"})).await?;
         let objects = object(
             "o",
@@ -276,7 +276,7 @@ fn an_unknown_key_of_an_object_is_ignored_with_a_warning() -> Result<()> {
             text(&store.mount(&provider, store.class(&objects)).await?)?,
             "v"
         );
-        let log = provider.log();
+        let log = provider.whole_log().await?;
         has(
             &log,
             &[
@@ -310,7 +310,7 @@ fn a_method_that_is_none_is_refused_before_any_read() -> Result<()> {
 #[test]
 fn arguments_that_json_cannot_hold_are_refused_before_any_read() -> Result<()> {
     run(async {
-        let provider = provider(&[]).await?;
+        let mut provider = provider(&[]).await?;
         for args in [
             "{a: .inf}",
             "{a: .nan}",
@@ -326,7 +326,8 @@ fn arguments_that_json_cannot_hold_are_refused_before_any_read() -> Result<()> {
             let outcome = refused(&provider, &objects, &[]).await;
             outcome.with_context(|| args.to_owned())?;
         }
-        ensure!(!provider.log().contains("canary"), "{}", provider.log());
+        let log = provider.whole_log().await?;
+        ensure!(!log.contains("canary"), "{log}");
         Ok(())
     })
 }
@@ -335,7 +336,7 @@ fn arguments_that_json_cannot_hold_are_refused_before_any_read() -> Result<()> {
 #[test]
 fn no_argument_reaches_the_finest_log() -> Result<()> {
     run(async {
-        let (store, provider) = (store().await?, provider(&["-log-level", "trace"]).await?);
+        let (store, mut provider) = (store().await?, provider(&["-log-level", "trace"]).await?);
         let path = store.secret("log", &json!({"k": "canary-value"})).await?;
         let objects = object("o", &path, "secretKey: k")
             + &object(
@@ -346,7 +347,7 @@ fn no_argument_reaches_the_finest_log() -> Result<()> {
         let volume = store.volume(store.class(&objects))?;
         let outcome = mount(&provider, &volume).await?;
         assert_eq!(text(&outcome)?, "canary-value");
-        let log = provider.log();
+        let log = provider.whole_log().await?;
         let jwt = volume
             .tokens
             .iter()

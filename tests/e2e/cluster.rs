@@ -286,14 +286,17 @@ fn d30_an_account_without_rights_is_enough_with_the_drivers_tokens() -> Result<(
     run(async {
         let cluster = cluster().await?;
         let (team, class) = cluster.team(&secret().await?).await?;
-        let provider = install(&cluster.api, Rights::None)
+        let mut provider = install(&cluster.api, Rights::None)
             .await?
             .start("vault", &[])
             .await?;
         let mounted = mount(&provider, &cluster.volume(&class, &team, &["vault"]).await?).await?;
         assert_eq!(text(&mounted)?, "v");
         assert_eq!(mounted.versions()?["o"], "");
-        has(&provider.log(), &["no version key yet", "grant get on it"])
+        has(
+            &provider.whole_log().await?,
+            &["no version key yet", "grant get on it"],
+        )
     })
 }
 

@@ -120,14 +120,14 @@ fn the_log_level_is_what_its_name_says() -> Result<()> {
             (&["-debug"][..], "DEBUG"),
             (&["-debug", "-log-level", "warn"][..], "WARN"),
         ] {
-            let provider = provider(arguments).await?;
+            let mut provider = provider(arguments).await?;
             // An unknown key warns, a mount is told at info, a missing token at debug.
             let class = store.class_of(&path).with("unknown", "x");
             let mut volume = store.volume(class)?;
             mount(&provider, &volume).await?.response()?;
             volume.tokens = None;
             failure(&mount(&provider, &volume).await?)?;
-            let log = provider.log();
+            let log = provider.whole_log().await?;
             let order = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "OFF"];
             let rank = |level: &str| order.iter().position(|known| *known == level);
             for line in log.lines() {
@@ -390,7 +390,7 @@ fn variables_that_must_not_count_are_warned_about() -> Result<()> {
             ("VAULT_TOKEN", "canary-token"),
             ("VAULT_SRV_LOOKUP", "true"),
         ];
-        let provider = provider_as("vault", &[], &environment).await?;
+        let mut provider = provider_as("vault", &[], &environment).await?;
         let told = failure(
             &store
                 .mount(&provider, store.class_of(&path).with("roleName", "nobody"))
@@ -401,7 +401,7 @@ fn variables_that_must_not_count_are_warned_about() -> Result<()> {
             text(&store.mount(&provider, store.class_of(&path)).await?)?,
             "v"
         );
-        let log = provider.log();
+        let log = provider.whole_log().await?;
         for (name, _) in environment {
             has(&log, &[&format!("{name} is ignored")])?;
         }

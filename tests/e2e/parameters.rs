@@ -252,7 +252,7 @@ fn objects_are_needed_and_must_be_a_list() -> Result<()> {
 #[test]
 fn an_unknown_parameter_is_ignored_with_a_warning() -> Result<()> {
     run(async {
-        let (store, provider) = (store().await?, provider(&[]).await?);
+        let (store, mut provider) = (store().await?, provider(&[]).await?);
         let path = store.secret("unknown", &json!({"k": "v"})).await?;
         let class = store
             .class_of(&path)
@@ -261,7 +261,7 @@ fn an_unknown_parameter_is_ignored_with_a_warning() -> Result<()> {
             .with("vaultAdress", "x")
             .with("secretProviderClass", "c");
         assert_eq!(text(&store.mount(&provider, class).await?)?, "v");
-        let log = provider.log();
+        let log = provider.whole_log().await?;
         has(
             &log,
             &[
@@ -401,7 +401,7 @@ fn of_the_drivers_fields_only_those_that_count_are_checked() -> Result<()> {
 #[test]
 fn tokens_that_cannot_be_read_are_refused_without_a_word_of_them() -> Result<()> {
     run(async {
-        let (store, provider) = (store().await?, provider(&[]).await?);
+        let (store, mut provider) = (store().await?, provider(&[]).await?);
         let class = store.class_of("secret/data/x");
         let volume = Volume::new(Pod::new("default", "p")?, class)
             .with_attribute("csi.storage.k8s.io/serviceAccount.tokens", "{canary-token");
@@ -414,7 +414,7 @@ fn tokens_that_cannot_be_read_are_refused_without_a_word_of_them() -> Result<()>
             ],
         )?;
         ensure!(
-            !told.contains("canary") && !provider.log().contains("canary"),
+            !told.contains("canary") && !provider.whole_log().await?.contains("canary"),
             "{told}"
         );
         Ok(())

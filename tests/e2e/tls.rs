@@ -301,10 +301,13 @@ fn verification_can_be_skipped_in_gos_spellings() -> Result<()> {
 fn a_class_cannot_undo_the_operators_skip() -> Result<()> {
     run(async {
         let scene = Scene::new(false).await?;
-        let provider = provider(&["-vault-tls-skip-verify"]).await?;
+        let mut provider = provider(&["-vault-tls-skip-verify"]).await?;
         let class = scene.class(&[("vaultSkipTLSVerify", "false")]);
         assert_eq!(text(&scene.store.mount(&provider, class).await?)?, "v");
-        has(&provider.log(), &["vaultSkipTLSVerify: false cannot undo"])
+        has(
+            &provider.whole_log().await?,
+            &["vaultSkipTLSVerify: false cannot undo"],
+        )
     })
 }
 
@@ -402,7 +405,7 @@ fn d18_a_broken_client_certificate_leaves_the_old_one() -> Result<()> {
         let (cert, key) = (place.join("client.crt"), place.join("client.key"));
         fs::copy(&scene.files.client_certificate, &cert)?;
         fs::copy(&scene.files.client_key, &key)?;
-        let provider = provider(&[
+        let mut provider = provider(&[
             "-vault-tls-ca-cert",
             &scene.ca(),
             "-vault-tls-client-cert",
@@ -421,7 +424,7 @@ fn d18_a_broken_client_certificate_leaves_the_old_one() -> Result<()> {
         })
         .await?;
         has(
-            &provider.log(),
+            &provider.whole_log().await?,
             &["changed TLS files cannot be used, the old ones stay"],
         )
     })

@@ -133,11 +133,11 @@ fn a_version_key_without_its_entry_is_told() -> Result<()> {
             &BTreeMap::from([("other", "x")]),
         )
         .await?;
-        let provider = installed.start("vault", &[]).await?;
+        let mut provider = installed.start("vault", &[]).await?;
         assert_eq!(version(&provider).await?, "");
         let hint = format!("Secret {}/{NAME} has no data key", installed.namespace);
         has(
-            &provider.log(),
+            &provider.whole_log().await?,
             &[&hint, "delete it, and a new one is made"],
         )
     })

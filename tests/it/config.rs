@@ -131,8 +131,7 @@ async fn a_configuration_file_is_read_and_checked() -> Result<()> {
 async fn odd_log_levels_do_not_stop_the_process() -> Result<()> {
     let mut provider =
         ProviderProcess::start(&["-kubeconfig", "off", "-log-level", "loud"], &[]).await?;
-    provider.stop().await?;
-    let log = provider.log();
+    let log = provider.whole_log().await?;
     assert!(
         log.contains("the log level is not known: info is used"),
         "{log}"
@@ -141,7 +140,7 @@ async fn odd_log_levels_do_not_stop_the_process() -> Result<()> {
     let volume = stage.volume(ONE)?;
     stage.content(&volume).await?;
     stage.content(&volume).await?;
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     assert!(log.contains("-debug is deprecated"), "{log}");
     assert!(log.contains("\"level\":\"debug\""), "{log}");
     Ok(())

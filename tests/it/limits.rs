@@ -102,7 +102,7 @@ async fn a_reply_above_the_limit_of_a_secret_is_warned_about() -> Result<()> {
         7,
         "4.0 MiB less a little"
     );
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     ensure!(
         log.contains("larger than a Kubernetes Secret can be"),
         "{log}"

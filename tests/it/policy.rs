@@ -271,7 +271,7 @@ async fn a_class_that_asks_in_vain_for_verification_is_warned_about() -> Result<
     for _ in 0..3 {
         assert_eq!(stage.content(&volume).await?, "v");
     }
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     assert_eq!(log.matches("cannot undo").count(), 1, "{log}");
     Ok(())
 }

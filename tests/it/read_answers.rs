@@ -77,7 +77,7 @@ async fn an_odd_answer_to_a_read_fails_that_mount_and_no_other() -> Result<()> {
         );
         stage.store.heal();
     }
-    ensure!(!stage.whole_log().await?.contains(MARKER));
+    ensure!(!stage.provider.whole_log().await?.contains(MARKER));
     failures.none()
 }
 

@@ -167,7 +167,7 @@ async fn no_secret_leaves_but_in_a_file() -> Result<()> {
         assert_eq!(stage.content(&volume).await?, MARKER);
     }
     let (_, metrics) = stage.provider.ask("/metrics").await?;
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     ensure!(
         log.contains("\"level\":\"debug\""),
         "the level is not as talkative as it should be"
@@ -221,7 +221,7 @@ async fn a_level_raised_by_signal_tells_no_secret() -> Result<()> {
     for _ in 0..2 {
         assert_eq!(stage.content(&volume).await?, MARKER);
     }
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     ensure!(
         log.contains("\"level\":\"debug\"") && !log.contains(MARKER),
         "{log}"

@@ -94,7 +94,7 @@ async fn the_log_is_json_on_standard_output() -> Result<()> {
         Reply::errors(500, &["first line\nsecond line"]),
     );
     stage.refused(&volume, Code::Unknown, "store_error").await?;
-    stage.whole_log().await?;
+    stage.provider.whole_log().await?;
     let read = |stream: &str| {
         std::fs::read_to_string(
             stage
@@ -146,7 +146,7 @@ async fn a_failure_that_repeats_is_written_once() -> Result<()> {
     for _ in 0..5 {
         stage.refused(&volume, Code::NotFound, "not_found").await?;
     }
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     assert_eq!(log.matches("mount failed").count(), 1, "{log}");
     Ok(())
 }
@@ -163,7 +163,7 @@ async fn an_unchanged_republish_is_silent() -> Result<()> {
         .store
         .put("secret/data/a", serde_json::json!({"k": "w"}));
     stage.content(&volume).await?;
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     assert_eq!(log.matches("\"msg\":\"mounted\"").count(), 2, "{log}");
     Ok(())
 }

@@ -106,12 +106,6 @@ impl Stage {
         check_failure(&outcome, code, reason)
     }
 
-    /// The log, all of it: it is written behind the answers, so the provider is ended first.
-    pub(crate) async fn whole_log(&mut self) -> Result<String> {
-        self.provider.stop().await?;
-        Ok(self.provider.log())
-    }
-
     /// The logins that arrived.
     pub(crate) fn login_requests(&self) -> Vec<Arrived> {
         let requests = self.store.requests();

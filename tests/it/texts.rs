@@ -43,7 +43,7 @@ async fn attributes_that_are_no_json_are_not_echoed() -> Result<()> {
             }),
         );
     }
-    ensure!(!stage.whole_log().await?.contains("marker-x"));
+    ensure!(!stage.provider.whole_log().await?.contains("marker-x"));
     failures.none()
 }
 
@@ -98,7 +98,7 @@ async fn control_characters_are_escaped_everywhere() -> Result<()> {
             "bad_request",
         )
         .await?;
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     for text in [&text, &other, &log] {
         assert!(
             !text.contains('\u{1b}')
@@ -139,7 +139,7 @@ async fn unknown_keys_are_accepted_with_a_warning() -> Result<()> {
             .await?,
         Some(3.0)
     );
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     for words in [
         "vaultAdress: is not known and ignored; did you mean vaultAddress?",
         "kubernetesServiceAccountPath: is not known",

@@ -206,8 +206,7 @@ async fn a_token_in_the_environment_is_ignored_with_a_warning() -> Result<()> {
             .iter()
             .all(|asked| asked.header("x-vault-token") != Some("hvs.operator"))
     );
-    provider.stop().await?;
-    let log = provider.log();
+    let log = provider.whole_log().await?;
     for warning in ["VAULT_TOKEN is ignored", "VAULT_AGENT_ADDR is ignored"] {
         assert_eq!(log.matches(warning).count(), 1, "{log}");
     }

@@ -116,7 +116,7 @@ async fn a_login_outlives_the_caller_that_began_it() -> Result<()> {
     gate.notify_one();
     assert_eq!(stage.content(&volume).await?, "v");
     assert_eq!(stage.store.logins(), 1);
-    let log = stage.whole_log().await?;
+    let log = stage.provider.whole_log().await?;
     ensure!(!log.contains("mount failed"), "{log}");
     Ok(())
 }

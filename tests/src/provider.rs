@@ -178,10 +178,20 @@ impl ProviderProcess {
         Ok(line.map(str::parse).transpose()?)
     }
 
-    /// What it wrote so far.
+    /// What it wrote so far; a line may still be on its way.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Everything it wrote until its end, for which it is stopped: the log is written behind the answers, so
+    /// that a line may not be there yet while it runs.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub async fn whole_log(&mut self) -> Result<String> {
+        self.stop().await?;
+        Ok(self.log())
     }
 
     /// Asks it to end (SIGTERM), without waiting.

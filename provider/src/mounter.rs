@@ -180,7 +180,10 @@ impl Mounter {
             None => self.token(spec, &identity).await?,
         };
         let asker = Asker {
-            session: SessionKey { identity, proof },
+            session: SessionKey {
+                identity: Arc::new(identity),
+                proof,
+            },
             jwt,
             pod: pod_key(spec),
             began,

@@ -7,6 +7,7 @@ use coffer_provider_core::fault::Fault;
 use coffer_provider_core::params::Pod;
 use jiff::Timestamp;
 use secrecy::SecretString;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// Asks for tokens of pods' service accounts.
@@ -29,10 +30,13 @@ pub trait VersionKeyStore: Send + Sync {
     async fn get_or_create(&self, fresh: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, String>;
 }
 
-/// Wall clock and randomness, passed in so that tests decide.
+/// Clocks and randomness, passed in so that tests decide.
 pub trait Chance: Send + Sync {
-    /// Now.
+    /// The wall clock: for what others wrote, such as the end of a token or a certificate.
     fn now(&self) -> Timestamp;
+
+    /// The clock that never jumps: for ages, leases and pauses.
+    fn instant(&self) -> Instant;
 
     /// A number from 0 up to 1.
     fn random(&self) -> f64;
@@ -45,6 +49,10 @@ pub struct Machine;
 impl Chance for Machine {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
     }
 
     fn random(&self) -> f64 {

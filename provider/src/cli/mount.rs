@@ -192,7 +192,7 @@ impl Mounting<'_> {
         };
         let identity = parts.mounter.identity(&spec, parts.mounter.target(&spec)?);
         let key = SessionKey {
-            identity,
+            identity: Arc::new(identity),
             proof: Proof::Given,
         };
         parts.sessions.adopt(&key, token).await;

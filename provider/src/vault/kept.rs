@@ -27,7 +27,7 @@ pub struct KeptKey {
     /// UID of the pod; where it is unknown, what else tells the volume apart.
     pub pod: String,
     /// Whose login issued it.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// What was asked.
     pub request: Request,
 }

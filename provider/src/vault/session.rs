@@ -59,7 +59,7 @@ impl Proof {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
     /// Whose login it is.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// Who may use it.
     pub proof: Proof,
 }

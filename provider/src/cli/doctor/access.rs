@@ -60,7 +60,7 @@ pub(super) async fn log_in(
         return (Step::skipped("login", "no token given"), None);
     };
     let key = SessionKey {
-        identity: parts.mounter.identity(spec, target.clone()),
+        identity: Arc::new(parts.mounter.identity(spec, target.clone())),
         proof: Proof::Given,
     };
     let jwt = JwtSource::Driver(Arc::new(SecretString::from(jwt.as_str())));

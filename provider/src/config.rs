@@ -19,6 +19,7 @@ use std::time::Duration;
 use coffer_provider_core::params::Dialect;
 use coffer_provider_core::policy::{DEFAULT_TLS_DIR, Policy, Profile};
 use coffer_provider_core::problem::{Problem, shown};
+use coffer_provider_core::refresh::RefreshRules;
 use coffer_provider_core::target::{Address, Layer};
 
 use crate::kube::KubeAccess;
@@ -56,6 +57,8 @@ pub struct Config {
     pub mount_deadline: Duration,
     /// Logins that are kept; 0 keeps none.
     pub cache_size: usize,
+    /// What plain reads brought is remembered up to so many bytes; 0 remembers nothing.
+    pub cache_bytes: usize,
     /// Whether tokens are requested where the driver sent none.
     pub token_request: bool,
     /// How the API server is reached.
@@ -95,6 +98,7 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Self, Vec<Problem>> {
         let mut reader = values::Reader::new(sources);
         let name = provider_name(&mut reader, sources);
+        let (cache_size, cache_bytes) = caches(&mut reader);
         let dialect = Dialect::of_provider(&name);
         let layers = sources.layers(&mut reader.problems);
         let own = own_addresses(&layers, &mut reader.problems);
@@ -124,7 +128,8 @@ impl Config {
             },
             inflight_per_mount: reader.number("inflight-per-mount", 1, 64),
             mount_deadline: reader.duration("mount-deadline"),
-            cache_size: cache_size(&mut reader),
+            cache_size,
+            cache_bytes,
             token_request: reader.one_of("token-request", &["auto", "off"]) == "auto",
             kube: kube_access(&mut reader),
             namespace: reader.text("namespace"),
@@ -146,6 +151,7 @@ impl Config {
                 login_per_pod: reader.one_of("login-scope", &["account", "pod"]) == "pod",
                 policy,
                 reply_bytes: reader.number("reply-bytes", 1 << 10, 1 << 30),
+                refresh: refresh_rules(&mut reader),
             },
             warnings: sources.warnings(),
             provider_name: name,
@@ -288,6 +294,33 @@ fn headers(reader: &mut values::Reader<'_>) -> http::HeaderMap {
         );
     }
     headers
+}
+
+fn refresh_rules(reader: &mut values::Reader<'_>) -> RefreshRules {
+    let rules = RefreshRules {
+        interval: reader.duration_or_zero("refresh-interval"),
+        floor: reader.duration_or_zero("min-refresh-interval"),
+        ceiling: reader.duration_or_zero("max-refresh-interval"),
+        max_stale: reader
+            .text("max-stale")
+            .map(|_| reader.duration_or_zero("max-stale")),
+    };
+    if rules.floor > rules.ceiling {
+        reader.problem(
+            "min-refresh-interval",
+            "is longer than --max-refresh-interval",
+            "set the one below the other",
+        );
+    }
+    rules
+}
+
+/// How many logins and how many bytes of answers are kept. Without logins there are no answers either.
+fn caches(reader: &mut values::Reader<'_>) -> (usize, usize) {
+    let bytes = reader.number("cache-bytes", 1 << 10, 1 << 32);
+    let logins = cache_size(reader);
+    let is_on = reader.one_of("cache", &["on", "off"]) == "on" && logins > 0;
+    if is_on { (logins, bytes) } else { (0, 0) }
 }
 
 /// 0 and less switch the cache off, as with the peers.

@@ -14,7 +14,8 @@ use coffer_provider_core::params::{
 };
 use coffer_provider_core::policy::{Policy, Rule, Verdict};
 use coffer_provider_core::problem::Problem;
-use coffer_provider_core::request::{Plan, plan};
+use coffer_provider_core::refresh::RefreshRules;
+use coffer_provider_core::request::Plan;
 use coffer_provider_core::target::{Layer, Target};
 use hashbrown::HashMap;
 use secrecy::SecretString;
@@ -24,8 +25,8 @@ use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
 use crate::proof::{Expected, Prover};
 use crate::telemetry::RepeatGate;
-use crate::vault::reads::{Asker, Fetched, Reads};
-use crate::vault::session::{JwtSource, Proof, SessionKey, digest};
+use crate::vault::reads::{Asker, Fetched, Origin, Reads};
+use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions, digest};
 use crate::version_key::VersionKeys;
 use crate::volumes::Volumes;
 
@@ -46,6 +47,8 @@ pub struct MountRules {
     pub policy: Policy,
     /// The driver's limit on a reply, in bytes.
     pub reply_bytes: usize,
+    /// How far the files of running pods may lag behind the store.
+    pub refresh: RefreshRules,
 }
 
 /// Where the files of a Mount came from.
@@ -53,8 +56,10 @@ pub struct MountRules {
 pub enum Source {
     /// At least one answer was read from the store.
     Store,
-    /// Everything was issued for the pod before and is not due yet.
+    /// Everything was known already: read a moment ago, or issued for the pod and not due yet.
     Memory,
+    /// The store gave no usable answer, for this reason: at least one answer is the last good one.
+    Stale(Reason),
 }
 
 impl Source {
@@ -64,7 +69,22 @@ impl Source {
         match self {
             Self::Store => "store",
             Self::Memory => "memory",
+            Self::Stale(_) => "stale",
         }
+    }
+
+    /// Where the answers of a Mount came from as a whole.
+    fn of(fetched: &[Result<Fetched, Fault>]) -> Self {
+        let origins = || fetched.iter().flatten().map(|answer| answer.origin);
+        let stale = origins().find_map(|origin| match origin {
+            Origin::Stale(reason) => Some(Self::Stale(reason)),
+            Origin::Store | Origin::Memory => None,
+        });
+        stale.unwrap_or(if origins().any(|origin| origin == Origin::Store) {
+            Self::Store
+        } else {
+            Self::Memory
+        })
     }
 }
 
@@ -78,6 +98,8 @@ pub struct Mounted {
     pub changed: bool,
     /// Where the files came from.
     pub source: Source,
+    /// When the oldest answer among them was read.
+    pub read_at: Instant,
     /// Host and port of the store.
     pub store: String,
 }
@@ -86,6 +108,7 @@ pub struct Mounted {
 pub struct Mounter {
     rules: MountRules,
     own: Target,
+    sessions: Arc<Sessions>,
     reads: Arc<Reads>,
     prover: Arc<Prover>,
     keys: Arc<VersionKeys>,
@@ -110,6 +133,7 @@ impl Mounter {
     /// All problems of the layers.
     pub fn new(
         rules: MountRules,
+        sessions: Arc<Sessions>,
         reads: Arc<Reads>,
         prover: Arc<Prover>,
         keys: Arc<VersionKeys>,
@@ -120,6 +144,7 @@ impl Mounter {
         Ok(Self {
             rules,
             own,
+            sessions,
             reads,
             prover,
             keys,
@@ -169,7 +194,7 @@ impl Mounter {
         deadline: Instant,
         proof: Option<Proof>,
     ) -> Result<Mounted, MountFault> {
-        let began = Instant::now();
+        let began = self.chance.instant();
         let phase = self.phase(spec);
         let target = self.target(spec)?;
         self.judge(spec, &target)?;
@@ -179,34 +204,40 @@ impl Mounter {
             Some(proof) => (proof, JwtSource::Request(spec.pod.clone(), None), None),
             None => self.token(spec, &identity).await?,
         };
+        let identity = Arc::new(identity);
         let asker = Asker {
-            session: SessionKey {
-                identity: Arc::new(identity),
-                proof,
-            },
+            session: self.sessions.open(&SessionKey { identity, proof }),
             jwt,
             pod: pod_key(spec),
+            phase,
+            interval: self.rules.refresh.interval_of(spec.class.refresh_interval),
             began,
             deadline,
         };
-        let plan = plan(spec.class.objects.iter().map(|object| &object.request));
-        let fetched = self.fetch(&asker, &plan, &place, why.as_ref()).await?;
+        let plan = &spec.class.plan;
+        let fetched = self.fetch(&asker, plan, &place, why.as_ref()).await?;
         self.keys.wait().await;
         let files = self
-            .assemble(spec, &plan, &fetched, &place)
-            .inspect_err(|_| self.give_back(&asker, &plan, &fetched))?;
+            .assemble(spec, &fetched, &place)
+            .inspect_err(|_| self.give_back(&asker, plan, &fetched))?;
         let changed = self.volumes.answered(spec, &files);
-        let from_store = fetched.iter().flatten().any(|answer| answer.from_store);
-        let source = if from_store {
-            Source::Store
-        } else {
-            Source::Memory
-        };
+        let source = Source::of(&fetched);
+        match source {
+            Source::Store => {}
+            Source::Memory => self.metrics.served_memory(),
+            Source::Stale(reason) => self.metrics.served_stale(reason),
+        }
+        let oldest = fetched
+            .iter()
+            .flatten()
+            .filter_map(|answer| answer.began)
+            .min();
         Ok(Mounted {
             files,
             phase,
             changed,
             source,
+            read_at: oldest.unwrap_or(began),
             store: place.store,
         })
     }
@@ -381,12 +412,15 @@ impl Mounter {
     fn assemble(
         &self,
         spec: &MountSpec,
-        plan: &Plan,
         fetched: &[Result<Fetched, Fault>],
         place: &Place,
     ) -> Result<Vec<MountFile>, MountFault> {
-        let answers = plan.by_object.iter().map(|at| match &fetched[*at] {
-            Ok(answer) => Ok(answer.response.as_ref()),
+        let read: Vec<_> = fetched
+            .iter()
+            .map(|answer| answer.as_ref().map_err(Fault::clone)?.response())
+            .collect();
+        let answers = spec.class.plan.by_object.iter().map(|at| match &read[*at] {
+            Ok(response) => Ok(response.as_ref()),
             Err(fault) => Err(fault.clone()),
         });
         let key = self.keys.current();

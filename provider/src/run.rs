@@ -24,7 +24,8 @@ use crate::server::Provider;
 use crate::socket;
 use crate::vault::http::Stores;
 use crate::vault::kept::Kept;
-use crate::vault::reads::Reads;
+use crate::vault::memory::Memory;
+use crate::vault::reads::{ReadParts, Reads};
 use crate::vault::session::Sessions;
 use crate::version_key::{KeyOrigin, VersionKeys};
 
@@ -47,6 +48,8 @@ pub struct Parts {
     pub reads: Arc<Reads>,
     /// What was issued for pods.
     pub kept: Arc<Kept>,
+    /// What plain reads brought.
+    pub memory: Arc<Memory>,
     /// Keys of tokens.
     pub prover: Arc<Prover>,
     /// Key of versions.
@@ -60,9 +63,9 @@ pub struct Parts {
 pub fn build(
     config: &Config,
     cluster: Option<Cluster>,
+    chance: Arc<dyn Chance>,
     metrics: &Arc<Metrics>,
 ) -> Result<Parts, Vec<Problem>> {
-    let chance: Arc<dyn Chance> = Arc::new(Machine);
     let cluster = cluster.map(Arc::new);
     let requests: Arc<dyn TokenRequests> = match &cluster {
         Some(cluster) if config.token_request => Arc::clone(cluster) as Arc<dyn TokenRequests>,
@@ -88,26 +91,34 @@ pub fn build(
         config.http_rules.clone(),
         Arc::clone(metrics),
     ));
+    let memory = Arc::new(Memory::new(
+        config.cache_bytes,
+        Arc::clone(&chance),
+        Arc::clone(metrics),
+    ));
     let sessions = Arc::new(Sessions::new(
         config.cache_size,
+        Arc::clone(&memory),
         Arc::clone(&stores),
         requests,
         Arc::clone(&chance),
         Arc::clone(metrics),
     ));
     let kept = Arc::new(Kept::default());
-    let reads = Arc::new(Reads::new(
+    let reads = ReadParts {
         stores,
-        Arc::clone(&sessions),
-        Arc::clone(&kept),
-        config.inflight_per_mount,
-        Arc::clone(&chance),
-        Arc::clone(metrics),
-    ));
+        sessions: Arc::clone(&sessions),
+        kept: Arc::clone(&kept),
+        memory: Arc::clone(&memory),
+        rules: config.rules.refresh,
+        per_mount: config.inflight_per_mount,
+    };
+    let reads = Arc::new(Reads::new(reads, Arc::clone(&chance), Arc::clone(metrics)));
     let prover = Arc::new(Prover::new(key_source));
     let keys = Arc::new(VersionKeys::new(origin));
     let mounter = Mounter::new(
         config.rules.clone(),
+        Arc::clone(&sessions),
         Arc::clone(&reads),
         Arc::clone(&prover),
         Arc::clone(&keys),
@@ -119,6 +130,7 @@ pub fn build(
         sessions,
         reads,
         kept,
+        memory,
         prover,
         keys,
     })
@@ -170,7 +182,8 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
     let cluster = cluster(&config, &metrics).await;
-    let parts = build(&config, cluster, &metrics).map_err(|problems| anyhow!(join(&problems)))?;
+    let parts = build(&config, cluster, Arc::new(Machine), &metrics)
+        .map_err(|problems| anyhow!(join(&problems)))?;
     let bound = socket::bind(&config.endpoint)?;
     let rejected = Arc::clone(&metrics);
     let (file, incoming) = bound.into_incoming(move || rejected.peer_rejected())?;
@@ -191,6 +204,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let background = tokio::spawn(background(
         Arc::clone(&parts.sessions),
         Arc::clone(&parts.kept),
+        Arc::clone(&parts.memory),
         Arc::clone(&metrics),
     ));
     parts.prover.fetch_soon();
@@ -248,10 +262,16 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     }
 }
 
-async fn background(sessions: Arc<Sessions>, kept: Arc<Kept>, metrics: Arc<Metrics>) {
+async fn background(
+    sessions: Arc<Sessions>,
+    kept: Arc<Kept>,
+    memory: Arc<Memory>,
+    metrics: Arc<Metrics>,
+) {
     loop {
         tokio::time::sleep(MAINTENANCE).await;
         kept.sweep();
+        memory.sweep();
         metrics.leases_tracked(kept.leases());
         sessions.maintain().await;
     }

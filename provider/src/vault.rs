@@ -12,6 +12,8 @@ pub mod flights;
 pub mod http;
 /// What was issued for a pod, kept for that pod.
 pub mod kept;
+/// What plain reads brought, remembered per login.
+pub mod memory;
 /// A limit on requests per second.
 pub mod rate;
 /// Fetches the answers of a Mount: from what was kept, or from the store.

@@ -20,6 +20,13 @@ const READY: Duration = Duration::from_secs(30);
 /// Its budget of a Mount, and a little for the rest of a shutdown.
 const STOP: Duration = Duration::from_secs(40);
 
+/// Most cases look at what a Mount makes of the store as it is at that moment. Those about memory pass
+/// [`DEFAULT_MEMORY`], or flags of their own.
+const NO_MEMORY: [(&str, &str); 2] = [("COFFER_REFRESH_INTERVAL", "0"), ("COFFER_MAX_STALE", "0")];
+/// Environment of a provider that remembers as it ships: an empty value is none.
+pub const DEFAULT_MEMORY: [(&str, &str); 2] =
+    [("COFFER_REFRESH_INTERVAL", ""), ("COFFER_MAX_STALE", "")];
+
 /// A running provider, killed on drop.
 pub struct ProviderProcess {
     process: Running,
@@ -86,6 +93,7 @@ impl ProviderProcess {
             .args(arguments)
             .env_clear()
             .env("HOME", directory.path())
+            .envs(NO_MEMORY)
             .envs(environment.iter().copied())
             .current_dir(directory.path());
         let process = Running::start("coffer-provider", &mut command, directory.path())?;

@@ -232,6 +232,33 @@ impl Reason {
         }
     }
 
+    /// Whether the store gave no answer that can be used: what was good before is still the best that is
+    /// known. A denial, a missing secret or a refused login is an answer.
+    #[must_use]
+    pub const fn is_no_answer(self) -> bool {
+        match self {
+            Self::StoreState
+            | Self::StoreTls
+            | Self::StoreUnreachable
+            | Self::StoreTimeout
+            | Self::StoreError
+            | Self::StoreBusy
+            | Self::BadAnswer => true,
+            Self::BadRequest
+            | Self::NotAllowed
+            | Self::NoToken
+            | Self::LoginRefused
+            | Self::Denied
+            | Self::NotFound
+            | Self::BadValue
+            | Self::TooLarge
+            | Self::Busy
+            | Self::Internal
+            | Self::Draining
+            | Self::Cancelled => false,
+        }
+    }
+
     /// Whether it speaks of the store as a whole, so that its other objects fail in the same way.
     #[must_use]
     pub const fn is_whole_store(self) -> bool {

@@ -6,6 +6,8 @@
 
 /// Who logs in and with which token.
 pub mod auth;
+/// Durations as people write them.
+pub mod duration;
 /// The `encoding` attribute.
 pub mod encoding;
 /// From a reply to the value of one object.

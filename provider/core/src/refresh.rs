@@ -1,14 +1,94 @@
-//! What may be answered from memory, and until when. Time is passed in.
+//! What may be answered from memory, and until when. Ages and luck are passed in.
 //!
-//! Here: what was issued for a pod (a lease, the answer to a writing request, a certificate) is kept
-//! for that pod until two thirds of its life. Everything else is read at every Mount: the seam for a
-//! refresh interval is `Freshness`.
+//! A plain read answers republishes until the refresh interval has passed, and after that only while
+//! the store gives no usable answer. What was issued for a pod (a lease, the answer to a writing
+//! request, a certificate) is kept for that pod until two thirds of its life.
 
 use std::time::Duration;
 
+use crate::fault::{Phase, Reason};
 use crate::gojson::Json;
 use crate::request::Request;
 use crate::response::Response;
+
+/// How far the files of running pods lag behind the store when nobody says anything: below kubelet's
+/// shortest pause between two republishes (60 s), so that a lone pod's next republish reads fresh.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(45);
+
+/// The longest interval: a year is as good as never.
+pub const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How old a read may be that answers the first mount of a pod: a storm of pods is one read.
+pub const FIRST_MOUNT: Duration = Duration::from_secs(1);
+
+/// The share of an interval that jitter may take away, so that not everything is due at once. It never
+/// adds: nobody waits longer than was promised.
+const JITTER: f64 = 0.1;
+
+/// How long a denial is remembered at least; luck makes it up to three times as long.
+const DENIAL: Duration = Duration::from_secs(10);
+
+/// What the operator says about refreshing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshRules {
+    /// Interval of classes that name none.
+    pub interval: Duration,
+    /// The shortest interval that a class may have.
+    pub floor: Duration,
+    /// The longest interval that a class may have.
+    pub ceiling: Duration,
+    /// How old the last good bytes may be that answer while the store cannot; none for any age, zero for
+    /// never.
+    pub max_stale: Option<Duration>,
+}
+
+impl Default for RefreshRules {
+    fn default() -> Self {
+        Self {
+            interval: DEFAULT_INTERVAL,
+            floor: Duration::ZERO,
+            ceiling: LONGEST_INTERVAL,
+            max_stale: None,
+        }
+    }
+}
+
+impl RefreshRules {
+    /// The interval of a class that asks for one, or for none.
+    #[must_use]
+    pub fn interval_of(&self, asked: Option<Duration>) -> Duration {
+        let ceiling = self.ceiling.min(LONGEST_INTERVAL).max(self.floor);
+        asked.unwrap_or(self.interval).clamp(self.floor, ceiling)
+    }
+
+    /// Whether bytes of this age may answer a Mount for which the store gave no usable answer. A denial
+    /// or a missing secret is an answer, and is never covered up.
+    #[must_use]
+    pub fn may_answer_stale(&self, phase: Phase, reason: Reason, age: Duration) -> bool {
+        phase == Phase::Refresh
+            && reason.is_no_answer()
+            && self.max_stale.is_none_or(|limit| age < limit)
+    }
+}
+
+/// How old a read must not be to answer a Mount. `jitter` is a number from 0 up to 1, drawn once per
+/// read.
+#[must_use]
+pub fn promised(phase: Phase, interval: Duration, jitter: f64) -> Duration {
+    match phase {
+        Phase::First => FIRST_MOUNT.min(interval),
+        Phase::Refresh => interval.mul_f64(1.0 - JITTER * jitter.clamp(0.0, 1.0)),
+    }
+}
+
+/// How long a denial answers in the store's place: a denied path must not cost a request per retry of
+/// kubelet. `luck` is a number from 0 up to 1.
+#[must_use]
+pub fn denial_life(interval: Duration, luck: f64) -> Duration {
+    DENIAL
+        .mul_f64(1.0 + 2.0 * luck.clamp(0.0, 1.0))
+        .min(interval)
+}
 
 /// How an answer may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,88 +147,4 @@ fn not_after(pem: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Freshness, freshness};
-    use crate::request::{Method, Request};
-    use crate::response::{Head, Response};
-
-    fn decide(method: Method, body: &str) -> Freshness {
-        let request = Request {
-            method,
-            path: "p".to_owned(),
-            query: Vec::new(),
-            body: None,
-        };
-        let head = Head {
-            status: 200,
-            content_type: "application/json",
-        };
-        let response = Response::read(head, body.as_bytes()).unwrap_or_else(|f| panic!("{f}"));
-        freshness(&request, &response, NOW)
-    }
-
-    /// 2026-01-01T00:00:00Z.
-    const NOW: i64 = 1_767_225_600;
-
-    #[test]
-    fn a_plain_read_is_read_again_even_if_it_states_a_duration() {
-        for body in [
-            r#"{"data":{"k":"v"}}"#,
-            r#"{"lease_id":"","lease_duration":2764800,"data":{"k":"v"}}"#,
-        ] {
-            assert_eq!(decide(Method::Get, body), Freshness::ReadAgain, "{body}");
-            assert_eq!(decide(Method::List, body), Freshness::ReadAgain, "{body}");
-        }
-    }
-
-    #[test]
-    fn what_was_issued_is_kept_for_two_thirds_of_its_life() {
-        let lease = r#"{"lease_id":"db/creds/r/1","lease_duration":3600,"data":{"username":"u"}}"#;
-        let kept = |seconds| Freshness::KeepForPod(Some(Duration::from_secs(seconds)));
-        assert_eq!(decide(Method::Get, lease), kept(2400));
-        assert_eq!(
-            decide(
-                Method::Post,
-                r#"{"auth":{"client_token":"t","lease_duration":300}}"#
-            ),
-            kept(200)
-        );
-    }
-
-    #[test]
-    fn what_was_issued_without_an_end_lasts_as_long_as_the_pod() {
-        assert_eq!(
-            decide(Method::Put, r#"{"data":{"ciphertext":"c"}}"#),
-            Freshness::KeepForPod(None)
-        );
-        assert_eq!(
-            decide(
-                Method::Get,
-                r#"{"lease_id":"x","lease_duration":0,"data":{}}"#
-            ),
-            Freshness::KeepForPod(None)
-        );
-    }
-
-    #[test]
-    fn a_certificate_counts_only_with_its_key() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut parameters = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
-        parameters.not_after = rcgen::date_time_ymd(2026, 1, 2);
-        let pem = parameters.self_signed(&key).unwrap().pem();
-        let body =
-            |key: &str| serde_json::json!({"data": {"certificate": pem, key: "k"}}).to_string();
-        let day = Duration::from_secs(86_400 * 2 / 3);
-        assert_eq!(
-            decide(Method::Put, &body("private_key")),
-            Freshness::KeepForPod(Some(day))
-        );
-        assert_eq!(decide(Method::Get, &body("issuer")), Freshness::ReadAgain);
-        assert_eq!(
-            decide(Method::Put, &body("serial")),
-            Freshness::KeepForPod(None)
-        );
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use url::form_urlencoded;
 
@@ -211,7 +212,7 @@ impl Hash for Request {
 /// The distinct requests, and which of them each object uses.
 pub struct Plan {
     /// Each request once, in the order of the objects.
-    pub requests: Vec<Request>,
+    pub requests: Vec<Arc<Request>>,
     /// For each object the place of its request.
     pub by_object: Vec<usize>,
 }
@@ -226,7 +227,7 @@ pub fn plan<'a>(requests: impl Iterator<Item = &'a Request>) -> Plan {
     };
     for request in requests {
         let place = *places.entry(request).or_insert_with(|| {
-            plan.requests.push(request.clone());
+            plan.requests.push(Arc::new(request.clone()));
             plan.requests.len() - 1
         });
         plan.by_object.push(place);

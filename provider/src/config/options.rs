@@ -106,7 +106,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "cache-size",
         Number,
         "1000",
-        "How many logins are kept; 0 or less keeps none",
+        "How many logins are kept; 0 or less means --cache=off",
     ),
     peer(
         "vault-addr",
@@ -373,6 +373,42 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Requests of one Mount in flight",
     ),
     option("inflight", Number, "64", "Requests of all Mounts in flight"),
+    option(
+        "refresh-interval",
+        Duration,
+        "45s",
+        "How far the files of running pods may lag behind the store, for classes without refreshInterval; 0: read at every republish",
+    ),
+    option(
+        "min-refresh-interval",
+        Duration,
+        "0",
+        "The shortest refreshInterval that a class may have",
+    ),
+    option(
+        "max-refresh-interval",
+        Duration,
+        "24h",
+        "The longest refreshInterval that a class may have",
+    ),
+    option(
+        "max-stale",
+        Duration,
+        "",
+        "How old the last good bytes may be that answer while the store cannot; 0: never [default: any age]",
+    ),
+    option(
+        "cache",
+        Text,
+        "on",
+        "off: remember neither logins nor answers; only what was issued for a pod is kept, as its lease must be",
+    ),
+    option(
+        "cache-bytes",
+        Number,
+        "16Mi",
+        "All remembered answers together",
+    ),
     option(
         "store-body-bytes",
         Number,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coffer_provider_core::duration::parse_duration;
 use coffer_provider_core::problem::{Problem, shown};
 use coffer_provider_core::target::parse_bool;
 
@@ -73,12 +74,28 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A duration above zero.
     pub(super) fn duration(&mut self, name: &str) -> Duration {
+        let read = |text: &str| parse_duration(text).filter(|value| !value.is_zero());
+        self.read_duration(name, "no duration above zero", read)
+    }
+
+    /// A duration that may be zero.
+    pub(super) fn duration_or_zero(&mut self, name: &str) -> Duration {
+        self.read_duration(name, "no duration", parse_duration)
+    }
+
+    fn read_duration(
+        &mut self,
+        name: &str,
+        wrong: &str,
+        read: impl FnOnce(&str) -> Option<Duration>,
+    ) -> Duration {
         let text = self.default_text(name);
-        parse_duration(&text).unwrap_or_else(|| {
+        read(&text).unwrap_or_else(|| {
             self.problem(
                 name,
-                format!("\"{}\" is no duration above zero", shown(&text)),
+                format!("\"{}\" is {wrong}", shown(&text)),
                 "write 30s, 2m or seconds",
             );
             Duration::from_secs(1)
@@ -118,34 +135,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A Go duration of one or more parts (`1m30s`), or a bare number of seconds.
-fn parse_duration(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds)).filter(|value| !value.is_zero());
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_len = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_len);
-        let scale = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        let seconds = number.parse::<f64>().ok()? * scale;
-        total += Duration::try_from_secs_f64(seconds).ok()?;
-        rest = tail;
-    }
-    Some(total).filter(|value| !value.is_zero())
-}
-
 fn parse_size(text: &str) -> Option<usize> {
     let (digits, scale) = match text {
         _ if text.ends_with("Ki") => (text.trim_end_matches("Ki"), 1 << 10),
@@ -158,33 +147,7 @@ fn parse_size(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{parse_duration, parse_size};
-
-    #[test]
-    fn durations_are_gos_or_seconds() {
-        for (text, expected) in [
-            ("30s", Some(30_000)),
-            ("1m30s", Some(90_000)),
-            ("1.5h", Some(5_400_000)),
-            ("250ms", Some(250)),
-            ("45", Some(45_000)),
-            ("0", None),
-            ("0s", None),
-            ("", None),
-            ("s", None),
-            ("5x", None),
-            ("-1s", None),
-            ("1e9h", None),
-        ] {
-            assert_eq!(
-                parse_duration(text),
-                expected.map(Duration::from_millis),
-                "{text}"
-            );
-        }
-    }
+    use super::parse_size;
 
     #[test]
     fn sizes_have_binary_suffixes() {

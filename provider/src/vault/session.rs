@@ -7,6 +7,7 @@ mod login;
 mod token;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::http::Stores;
+use super::memory::{Memory, SessionId};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::{Chance, TokenRequests};
 
@@ -77,6 +79,8 @@ pub enum JwtSource {
 pub struct Sessions {
     sessions: Mutex<HashMap<SessionKey, Arc<Session>>>,
     capacity: usize,
+    next_id: AtomicU64,
+    memory: Arc<Memory>,
     stores: Arc<Stores>,
     requests: Arc<dyn TokenRequests>,
     chance: Arc<dyn Chance>,
@@ -84,9 +88,43 @@ pub struct Sessions {
     background: TaskTracker,
 }
 
-#[derive(Default)]
-struct Session {
+/// One login with what belongs to it.
+pub struct Session {
+    id: SessionId,
+    key: SessionKey,
+    /// Set by the first login that the store granted: whoever holds this session has proven itself.
+    granted: AtomicBool,
+    /// When it was used last; locked for moments only.
+    used: Mutex<Instant>,
     state: AsyncMutex<State>,
+}
+
+impl Session {
+    /// Its number, never used twice.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What it serves.
+    #[must_use]
+    pub const fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    /// Whether its callers are known to be who they say: by the cluster's keys, or because the store let
+    /// them in once.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.key.proof.is_proven() || self.granted.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing would be lost with it: nobody is logging in, and no live lease hangs on it.
+    fn is_idle(&self) -> bool {
+        self.state
+            .try_lock()
+            .is_ok_and(|state| !state.login.as_ref().is_some_and(|token| token.has_leases()))
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +139,7 @@ impl Sessions {
     #[must_use]
     pub fn new(
         capacity: usize,
+        memory: Arc<Memory>,
         stores: Arc<Stores>,
         requests: Arc<dyn TokenRequests>,
         chance: Arc<dyn Chance>,
@@ -109,6 +148,8 @@ impl Sessions {
         Self {
             sessions: Mutex::new(HashMap::new()),
             capacity,
+            next_id: AtomicU64::new(0),
+            memory,
             stores,
             requests,
             chance,
@@ -123,27 +164,25 @@ impl Sessions {
     /// When the login fails, or failed less than a minute ago because the store refused it.
     pub async fn token(
         self: &Arc<Self>,
-        key: &SessionKey,
+        session: &Arc<Session>,
         jwt: &JwtSource,
         deadline: Instant,
     ) -> Result<Arc<StoreToken>, Fault> {
-        let arrived = Instant::now();
-        let session = self.session(key);
+        let arrived = self.chance.instant();
         let state = session.state.lock().await;
         let warm = state
             .login
             .as_ref()
-            .filter(|token| token.is_fresh(Instant::now()));
+            .filter(|token| token.is_fresh(self.chance.instant()));
         self.metrics.cache_lookup(CacheName::Login, warm.is_some());
         if let Some(token) = warm {
             return Ok(Arc::clone(token));
         }
-        if let Some(fault) = state.recent_failure(arrived) {
+        if let Some(fault) = state.recent_failure(arrived, self.chance.instant()) {
             return Err(fault);
         }
         drop(state);
-        self.detached_login(session, key, jwt, deadline, arrived)
-            .await
+        self.detached_login(session, jwt, deadline, arrived).await
     }
 
     /// What to do after a store refused a token with 403 in a Mount that began at `began`: a newer token
@@ -151,7 +190,7 @@ impl Sessions {
     /// and a login cannot help.
     pub async fn after_denial(
         self: &Arc<Self>,
-        key: &SessionKey,
+        session: &Arc<Session>,
         refused: &Arc<StoreToken>,
         jwt: &JwtSource,
         began: Instant,
@@ -159,12 +198,11 @@ impl Sessions {
     ) -> Option<Arc<StoreToken>> {
         // A token of this very Mount's own login cannot have died yet, and that of the operator is the
         // only one there is: the policy denies.
-        if refused.obtained >= began || key.proof == Proof::Given {
+        if refused.obtained >= began || session.key.proof == Proof::Given {
             return None;
         }
-        let session = self.session(key);
         let mut state = session.state.lock().await;
-        let now = Instant::now();
+        let now = self.chance.instant();
         match &state.login {
             Some(newer) if !Arc::ptr_eq(newer, refused) => return Some(Arc::clone(newer)),
             Some(_)
@@ -185,18 +223,14 @@ impl Sessions {
             None => {}
         }
         drop(state);
-        self.detached_login(session, key, jwt, deadline, now)
-            .await
-            .ok()
+        self.detached_login(session, jwt, deadline, now).await.ok()
     }
 
     /// Uses a store token that the operator gave instead of a login.
-    pub async fn adopt(self: &Arc<Self>, key: &SessionKey, token: SecretString) {
-        let session = self.session(key);
-        session.state.lock().await.login = Some(Arc::new(StoreToken::given(
-            key.identity.target.clone(),
-            token,
-        )));
+    pub async fn adopt(&self, session: &Session, token: SecretString) {
+        let target = session.key.identity.target.clone();
+        let now = self.chance.instant();
+        session.state.lock().await.login = Some(Arc::new(StoreToken::given(target, token, now)));
     }
 
     /// Renews tokens on which leases hang, so that these do not end with them. Runs now and then.
@@ -205,7 +239,7 @@ impl Sessions {
         self.metrics.tokens_cached(sessions.len());
         for session in sessions {
             let mut state = session.state.lock().await;
-            let now = Instant::now();
+            let now = self.chance.instant();
             let due = state
                 .login
                 .clone()
@@ -233,16 +267,15 @@ impl Sessions {
     /// Runs a login to its end even if the caller goes away, so that no token is issued and forgotten.
     async fn detached_login(
         self: &Arc<Self>,
-        session: Arc<Session>,
-        key: &SessionKey,
+        session: &Arc<Session>,
         jwt: &JwtSource,
         deadline: Instant,
         arrived: Instant,
     ) -> Result<Arc<StoreToken>, Fault> {
-        let (this, key, jwt) = (Arc::clone(self), key.clone(), jwt.clone());
+        let (this, session, jwt) = (Arc::clone(self), Arc::clone(session), jwt.clone());
         let login = self
             .background
-            .spawn(async move { this.fly(&session, &key, &jwt, deadline, arrived).await });
+            .spawn(async move { this.fly(&session, &jwt, deadline, arrived).await });
         login.await.unwrap_or_else(|_| {
             Err(Fault::new(
                 Reason::Internal,
@@ -256,7 +289,6 @@ impl Sessions {
     async fn fly(
         self: &Arc<Self>,
         session: &Session,
-        key: &SessionKey,
         jwt: &JwtSource,
         deadline: Instant,
         arrived: Instant,
@@ -265,26 +297,27 @@ impl Sessions {
         if let Some(token) = state
             .login
             .as_ref()
-            .filter(|token| token.is_fresh(Instant::now()))
+            .filter(|token| token.is_fresh(self.chance.instant()))
         {
             return Ok(Arc::clone(token));
         }
-        if let Some(fault) = state.recent_failure(arrived) {
+        if let Some(fault) = state.recent_failure(arrived, self.chance.instant()) {
             return Err(fault);
         }
         let outcome = match state.login.take() {
-            Some(old) => self.replace(old, key, jwt, deadline).await,
-            None => self.log_in(&key.identity, jwt, deadline).await,
+            Some(old) => self.replace(old, &session.key, jwt, deadline).await,
+            None => self.log_in(&session.key.identity, jwt, deadline).await,
         };
         match outcome {
             Ok(token) => {
                 let token = Arc::new(token);
+                session.granted.store(true, Ordering::Relaxed);
                 state.failure = None;
                 state.login = (self.capacity > 0).then(|| Arc::clone(&token));
                 Ok(token)
             }
             Err(fault) => {
-                state.failure = Some((Instant::now(), fault.clone()));
+                state.failure = Some((self.chance.instant(), fault.clone()));
                 Err(fault)
             }
         }
@@ -299,7 +332,7 @@ impl Sessions {
         deadline: Instant,
     ) -> Result<StoreToken, Fault> {
         if old.renewable
-            && !old.has_ended(Instant::now())
+            && !old.has_ended(self.chance.instant())
             && let Ok(renewed) = self.renew(&old).await
         {
             return Ok(renewed);
@@ -311,7 +344,7 @@ impl Sessions {
 
     /// Revokes a token in the background unless a live lease hangs on it.
     fn retire(self: &Arc<Self>, token: Arc<StoreToken>) {
-        if token.may_be_revoked(Instant::now()) {
+        if token.may_be_revoked(self.chance.instant()) {
             let this = Arc::clone(self);
             self.background
                 .spawn(async move { this.revoke(&token).await });
@@ -336,39 +369,46 @@ impl Sessions {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn session(self: &Arc<Self>, key: &SessionKey) -> Arc<Session> {
+    /// The session of a key, made where there is none.
+    pub fn open(self: &Arc<Self>, key: &SessionKey) -> Arc<Session> {
+        let now = self.chance.instant();
         let mut sessions = self.lock();
-        if !sessions.contains_key(key) && sessions.len() >= self.capacity.max(1) {
+        if let Some(session) = sessions.get(key) {
+            *session.used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            return Arc::clone(session);
+        }
+        if sessions.len() >= self.capacity.max(1) {
             self.evict(&mut sessions);
         }
-        Arc::clone(sessions.entry(key.clone()).or_default())
+        let session = Arc::new(Session {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            key: key.clone(),
+            granted: AtomicBool::new(false),
+            used: Mutex::new(now),
+            state: AsyncMutex::default(),
+        });
+        sessions.insert(key.clone(), Arc::clone(&session));
+        session
     }
 
-    /// Drops the session whose token is oldest, sparing those in use and those with live leases.
+    /// Drops the session that was not used the longest, sparing those in use and those with live leases.
     fn evict(self: &Arc<Self>, sessions: &mut HashMap<SessionKey, Arc<Session>>) {
-        let idle = |session: &Session| {
-            let state = session.state.try_lock().ok()?;
-            match &state.login {
-                Some(token) if token.has_leases() => None,
-                Some(token) => Some(Some(token.obtained)),
-                None => Some(None),
-            }
-        };
         let oldest = sessions
             .iter()
-            .filter_map(|(key, session)| idle(session).map(|age| (age, key)))
-            .min_by_key(|(age, _)| *age)
-            .map(|(_, key)| key.clone());
+            .filter(|(_, session)| session.is_idle())
+            .min_by_key(|(_, session)| *session.used.lock().unwrap_or_else(PoisonError::into_inner))
+            .map(|(key, _)| key.clone());
         let Some(session) = oldest.and_then(|key| sessions.remove(&key)) else {
             return;
         };
         self.metrics.cache_evicted(CacheName::Login);
-        if let Some(token) = session
+        self.memory.forget_session(session.id);
+        let login = session
             .state
             .try_lock()
             .ok()
-            .and_then(|mut state| state.login.take())
-        {
+            .and_then(|mut state| state.login.take());
+        if let Some(token) = login {
             self.retire(token);
         }
     }
@@ -376,9 +416,10 @@ impl Sessions {
 
 impl State {
     /// The failure of a flight that ended while we waited for it, or a refusal of the last minute.
-    fn recent_failure(&self, arrived: Instant) -> Option<Fault> {
+    fn recent_failure(&self, arrived: Instant, now: Instant) -> Option<Fault> {
         let (at, fault) = self.failure.as_ref()?;
-        let refused = fault.reason == Reason::LoginRefused && at.elapsed() < LOGIN_PAUSE;
+        let pause = now.saturating_duration_since(*at);
+        let refused = fault.reason == Reason::LoginRefused && pause < LOGIN_PAUSE;
         (*at >= arrived || refused).then(|| fault.clone())
     }
 }

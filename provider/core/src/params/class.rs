@@ -3,14 +3,16 @@
 //! Everything that can be judged without a pod and without I/O is judged here, once per class text.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::Parameters;
-use super::names::{self, AUDIENCE, Dialect, Found, OBJECTS, ROLE, Suffix};
+use super::names::{self, AUDIENCE, Dialect, Found, OBJECTS, REFRESH_INTERVAL, ROLE, Suffix};
+use crate::duration::parse_duration;
 use crate::encoding::Encoding;
 use crate::file::{FilePath, Mode, clashes};
 use crate::object::{Object, Objects, read_objects};
 use crate::problem::{Problem, TYPO, nearest, shown};
-use crate::request::{Method, Request, parse_secret_path};
+use crate::request::{Method, Plan, Request, parse_secret_path, plan};
 use crate::target::{Layer, parse_bool};
 
 /// A class that can be mounted.
@@ -27,8 +29,13 @@ pub struct ClassSpec {
     pub layer: Layer,
     /// It says that certificates are to be verified, which cannot undo what the operator set.
     pub verify_asked: bool,
+    /// How far the files of running pods may lag behind the store; none for the operator's default,
+    /// zero to read at every republish.
+    pub refresh_interval: Option<Duration>,
     /// Its objects, in their order.
     pub objects: Vec<ObjectSpec>,
+    /// The distinct requests of the objects.
+    pub plan: Plan,
     /// What is accepted but worth a warning.
     pub notes: Vec<Note>,
 }
@@ -147,6 +154,7 @@ impl ClassSpec {
         let role = reader.role();
         let auth_mount = reader.auth_mount();
         let layer = reader.layer();
+        let refresh_interval = reader.refresh_interval();
         let objects = reader.objects();
         if !reader.problems.is_empty() {
             return Err(Refused {
@@ -163,6 +171,8 @@ impl ClassSpec {
                 .cloned(),
             layer,
             verify_asked: reader.verify_asked,
+            refresh_interval,
+            plan: plan(objects.iter().map(|object| &object.request)),
             objects,
             notes: reader.notes,
         })
@@ -293,6 +303,19 @@ impl<'a> Reader<'a> {
                 false
             }
         }
+    }
+
+    fn refresh_interval(&mut self) -> Option<Duration> {
+        let text = self.parameters.get(REFRESH_INTERVAL)?;
+        let interval = parse_duration(text);
+        if interval.is_none() && !text.is_empty() {
+            self.problem(
+                REFRESH_INTERVAL,
+                format!("\"{}\" is no duration", shown(text)),
+                "write 45s, 10m, 1h30m or seconds; 0 to read at every republish",
+            );
+        }
+        interval
     }
 
     fn objects(&mut self) -> Vec<ObjectSpec> {

@@ -8,6 +8,8 @@ use super::Parameters;
 pub(super) const ROLE: &str = "roleName";
 /// Audience of the token.
 pub(super) const AUDIENCE: &str = "audience";
+/// How far the files of running pods may lag behind the store.
+pub(super) const REFRESH_INTERVAL: &str = "refreshInterval";
 /// The list of objects.
 pub const OBJECTS: &str = "objects";
 
@@ -125,7 +127,7 @@ impl Dialect {
             .iter()
             .flat_map(|suffix| self.spellings(*suffix))
             .collect();
-        names.extend([AUDIENCE.to_owned(), OBJECTS.to_owned()]);
+        names.extend([AUDIENCE, REFRESH_INTERVAL, OBJECTS].map(str::to_owned));
         names
     }
 }

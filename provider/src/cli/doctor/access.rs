@@ -66,7 +66,11 @@ pub(super) async fn log_in(
     let jwt = JwtSource::Driver(Arc::new(SecretString::from(jwt.as_str())));
     let deadline = tokio::time::Instant::now() + config.mount_deadline;
     let place = place(&key, target);
-    match parts.sessions.token(&key, &jwt, deadline).await {
+    match parts
+        .sessions
+        .token(&parts.sessions.open(&key), &jwt, deadline)
+        .await
+    {
         Ok(token) => (Step::ok("login", place), Some(token.secret().clone())),
         Err(fault) => {
             let what = format!("{} ({place})", fault.what);

@@ -3,6 +3,7 @@
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::request::Request;
 
+use super::Asker;
 use crate::vault::http::NoAnswer;
 
 /// A request that may have issued something says so: an operator may want to look for it.
@@ -15,6 +16,20 @@ pub(super) fn told(failed: NoAnswer, request: &Request) -> Fault {
         fault.what += "; it may have been issued and is not asked for twice";
     }
     fault
+}
+
+/// The store let the Mount wait for as long as it can.
+pub(super) fn out_of_time(asker: &Asker) -> NoAnswer {
+    let place = asker.session.key().identity.target.address.place();
+    let waited = asker.ask_until().saturating_duration_since(asker.began);
+    NoAnswer::maybe_sent(Fault::new(
+        Reason::StoreTimeout,
+        format!(
+            "store {place} did not answer everything within {:.1} s (phase mount)",
+            waited.as_secs_f64()
+        ),
+        "check the store's load, and how many objects the class has",
+    ))
 }
 
 /// Adds what most often is wrong with a path that is denied or not found.

@@ -9,6 +9,7 @@ use coffer_provider_core::response::{Head, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use super::token::Terms;
 use super::{JwtSource, Sessions, StoreToken};
 use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
 use crate::vault::endpoint;
@@ -58,6 +59,8 @@ impl Sessions {
         let target = &identity.target;
         let prepared = endpoint::login(target, &identity.auth_mount, &identity.role, jwt)
             .map_err(NoAnswer::never_sent)?;
+        // Its life counts from here: the answer may have taken its time.
+        let asked = self.chance.instant();
         let answer = self.stores.send(target, prepared, StoreOp::Login).await?;
         let response =
             read(&answer).map_err(|fault| NoAnswer::maybe_sent(refused_login(fault, identity)))?;
@@ -74,9 +77,8 @@ impl Sessions {
                 "workloads cannot give one: exempt the role",
             )));
         }
-        let (token, life, renewable) =
-            parts(auth).ok_or_else(|| NoAnswer::maybe_sent(no_token(&answer)))?;
-        Ok(StoreToken::issued(target.clone(), token, life, renewable))
+        let (token, terms) = parts(auth).ok_or_else(|| NoAnswer::maybe_sent(no_token(&answer)))?;
+        Ok(StoreToken::issued(target.clone(), token, terms, asked))
     }
 
     /// Renews a token by its default.
@@ -88,17 +90,18 @@ impl Sessions {
 
     async fn renew_attempt(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
         let prepared = endpoint::renew_self(&token.target, token.secret())?;
+        let asked = self.chance.instant();
         let answer = self
             .stores
             .send(&token.target, prepared, StoreOp::Renew)
             .await
             .map_err(|failed| failed.fault)?;
         let response = read(&answer)?;
-        let (_, life, renewable) = response
+        let (_, terms) = response
             .auth()
             .and_then(parts)
             .ok_or_else(|| no_token(&answer))?;
-        Ok(token.renewed(life, renewable))
+        Ok(token.renewed(terms.life, terms.renewable, asked))
     }
 
     /// Whether the store still knows a token. What cannot be found out counts as alive: a login would
@@ -152,8 +155,8 @@ fn read(answer: &Answer) -> Result<Response, Fault> {
     })
 }
 
-/// Token, life and whether it is renewable; none unless all of it can be used.
-fn parts(auth: &Json) -> Option<(SecretString, Duration, bool)> {
+/// Token and terms; none unless all of it can be used.
+fn parts(auth: &Json) -> Option<(SecretString, Terms)> {
     let token = auth
         .get("client_token")
         .and_then(Json::as_str)
@@ -164,11 +167,15 @@ fn parts(auth: &Json) -> Option<(SecretString, Duration, bool)> {
         .get("renewable")
         .and_then(Json::as_bool)
         .unwrap_or(false);
-    Some((
-        SecretString::from(token.to_owned()),
-        Duration::from_secs(life),
+    let uses = auth.get("num_uses").and_then(Json::as_i64);
+    let terms = Terms {
+        life: Duration::from_secs(life),
         renewable,
-    ))
+        uses: uses
+            .and_then(|uses| u64::try_from(uses).ok())
+            .filter(|uses| *uses > 0),
+    };
+    Some((SecretString::from(token.to_owned()), terms))
 }
 
 fn no_token(answer: &Answer) -> Fault {

@@ -1,6 +1,6 @@
 //! A store token with its life and the leases that hang on it. It has no Debug and leaves no copy.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,25 @@ struct Shared {
     leases: AtomicUsize,
     /// None for a token of the operator. Locked for moments only.
     end: Mutex<Option<Instant>>,
+    /// How many more reads the store takes with it; none for any number.
+    uses: Option<AtomicU64>,
+}
+
+/// What a store says of a token that it issued.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) life: Duration,
+    pub(super) renewable: bool,
+    /// How many requests it is good for; none for any number.
+    pub(super) uses: Option<u64>,
+}
+
+impl Terms {
+    /// How many reads it is good for. The last use is left over: a store drops a token that is used up,
+    /// and every lease on it, under the pods that run on them.
+    fn reads(&self) -> Option<u64> {
+        self.uses.map(|uses| uses.saturating_sub(1).max(1))
+    }
 }
 
 /// Says that a live lease hangs on a token; counted until dropped.
@@ -47,24 +66,32 @@ impl StoreToken {
     pub(super) fn issued(
         target: Target,
         secret: SecretString,
-        life: Duration,
-        renewable: bool,
+        terms: Terms,
+        obtained: Instant,
     ) -> Self {
-        let obtained = Instant::now();
-        let shared = Arc::<Shared>::default();
-        shared.ends_at(Some(obtained + life));
+        let shared = Arc::new(Shared {
+            uses: terms.reads().map(AtomicU64::new),
+            ..Shared::default()
+        });
+        shared.ends_at(Some(obtained + terms.life));
         Self {
             target,
             secret: Arc::new(secret),
             obtained,
-            life: Some(life),
-            renewable,
+            life: Some(terms.life),
+            // A renewal would be a use.
+            renewable: terms.renewable && terms.uses.is_none(),
             shared,
         }
     }
 
-    pub(super) fn given(target: Target, secret: SecretString) -> Self {
-        let given = Self::issued(target, secret, Duration::ZERO, false);
+    pub(super) fn given(target: Target, secret: SecretString, now: Instant) -> Self {
+        let terms = Terms {
+            life: Duration::ZERO,
+            renewable: false,
+            uses: None,
+        };
+        let given = Self::issued(target, secret, terms, now);
         given.shared.ends_at(None);
         Self {
             life: None,
@@ -73,8 +100,7 @@ impl StoreToken {
     }
 
     /// The same token with a new life, which counts for the leases on the old one as well.
-    pub(super) fn renewed(&self, life: Duration, renewable: bool) -> Self {
-        let obtained = Instant::now();
+    pub(super) fn renewed(&self, life: Duration, renewable: bool, obtained: Instant) -> Self {
         self.shared.ends_at(Some(obtained + life));
         Self {
             target: self.target.clone(),
@@ -92,11 +118,25 @@ impl StoreToken {
         &self.secret
     }
 
-    /// Whether it is in the first two thirds of its life.
+    /// Whether it is in the first two thirds of its life, and good for another request.
     #[must_use]
     pub fn is_fresh(&self, now: Instant) -> bool {
-        self.life
-            .is_none_or(|life| now < self.obtained + two_thirds(life).max(Duration::from_secs(1)))
+        let is_young = self
+            .life
+            .is_none_or(|life| now < self.obtained + two_thirds(life).max(Duration::from_secs(1)));
+        let uses = self.shared.uses.as_ref();
+        is_young && uses.is_none_or(|uses| uses.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Takes one of the uses that the store counts; false when another login is due.
+    #[must_use]
+    pub fn take_use(&self) -> bool {
+        let Some(uses) = &self.shared.uses else {
+            return true;
+        };
+        let take = |left: u64| left.checked_sub(1);
+        uses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 
     /// Whether its life is over.

@@ -38,6 +38,8 @@ mod read_answers;
 mod redaction;
 /// Redirects.
 mod redirects;
+/// How often the store is asked for running pods.
+mod refresh;
 /// Which requests a class needs, and how often they are sent.
 mod requests;
 /// Logins: shared, renewed, refused.
@@ -48,6 +50,8 @@ mod shutdown;
 mod signs;
 /// The socket's file.
 mod socket;
+/// The last good bytes of running pods.
+mod stale;
 /// Statuses that speak of the store as a whole, and what is tried again.
 mod store_states;
 /// What is told of a failure.

@@ -3,10 +3,12 @@
 //! Only the set-up and short words for it; what should happen is asserted in the cases.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use coffer_tests::driver::{Class, Driver, MountOutcome, Pod, Volume};
 use coffer_tests::fixture::directory;
+use coffer_tests::in_process::InProcess;
 use coffer_tests::provider::ProviderProcess;
 use coffer_tests::scripted::{Arrived, Reply, ScriptedStore};
 use coffer_tests::vault::JwtAuth;
@@ -38,15 +40,23 @@ impl Stage {
 
     /// The same with further arguments.
     pub(crate) async fn with(arguments: &[&str]) -> Result<Self> {
-        Self::build(arguments, true).await
+        Self::build(arguments, &[], true).await
+    }
+
+    /// The same in another environment, such as `DEFAULT_MEMORY`.
+    pub(crate) async fn with_environment(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::build(arguments, environment, true).await
     }
 
     /// A provider that can prove no token.
     pub(crate) async fn without_keys(arguments: &[&str]) -> Result<Self> {
-        Self::build(arguments, false).await
+        Self::build(arguments, &[], false).await
     }
 
-    async fn build(arguments: &[&str], keys: bool) -> Result<Self> {
+    async fn build(arguments: &[&str], environment: &[(&str, &str)], keys: bool) -> Result<Self> {
         let store = ScriptedStore::start().await?;
         store.put("secret/data/a", json!({"k": "v"}));
         let issuer = JwtAuth::new("https://issuer.example")?;
@@ -60,7 +70,7 @@ impl Stage {
             all.extend(["-jwks-file", jwks]);
         }
         all.extend(arguments);
-        let provider = ProviderProcess::start(&all, &[]).await?;
+        let provider = ProviderProcess::start(&all, environment).await?;
         let driver = provider.driver()?;
         Ok(Self {
             store,
@@ -110,6 +120,83 @@ impl Stage {
     pub(crate) fn login_requests(&self) -> Vec<Arrived> {
         let requests = self.store.requests();
         requests.into_iter().filter(Arrived::is_login).collect()
+    }
+
+    /// How many requests went to a path below `/v1/`.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.store.count(&format!("/v1/{path}"))
+    }
+}
+
+/// The same with the provider in this process, whose clock the case moves.
+pub(crate) struct Simulation {
+    pub(crate) store: ScriptedStore,
+    pub(crate) issuer: JwtAuth,
+    pub(crate) provider: InProcess,
+    /// Holds the issuer's keys as long as the provider may read them.
+    keys: TempDir,
+}
+
+async fn in_process(
+    store: &ScriptedStore,
+    jwks: &Path,
+    options: &[(&str, &str)],
+) -> Result<InProcess> {
+    let jwks = jwks.to_str().context("a directory that is not UTF-8")?;
+    let address = store.address();
+    let mut all = vec![("vault-addr", address.as_str()), ("jwks-file", jwks)];
+    all.extend(options);
+    InProcess::start(&all).await
+}
+
+impl Simulation {
+    /// A store with `k` = `v` at `secret/data/a`, and a provider with further options.
+    pub(crate) async fn set(options: &[(&str, &str)]) -> Result<Self> {
+        let store = ScriptedStore::start().await?;
+        store.put("secret/data/a", json!({"k": "v"}));
+        let issuer = JwtAuth::new("https://issuer.example")?;
+        let place = directory("jwks")?;
+        let jwks = place.path().join("jwks.json");
+        std::fs::write(&jwks, issuer.jwks().to_string())?;
+        let provider = in_process(&store, &jwks, options).await?;
+        Ok(Self {
+            store,
+            issuer,
+            provider,
+            keys: place,
+        })
+    }
+
+    /// Another provider with the same store, which remembers nothing.
+    pub(crate) async fn restarted(&self, options: &[(&str, &str)]) -> Result<InProcess> {
+        in_process(&self.store, &self.keys.path().join("jwks.json"), options).await
+    }
+
+    /// A volume of a new pod of an account, with a token that outlives every simulation.
+    pub(crate) fn volume(&self, account: &str, class: Class) -> Result<Volume> {
+        let pod = Pod::new("shop", "pod")?.with_service_account(account);
+        let token = self.issuer.mint(&pod, AUDIENCE, 7 * 24 * 3600)?;
+        Ok(Volume::new(pod, class).with_token(token))
+    }
+
+    /// The volume with a token that kubelet has renewed; it has a longer life in the simulation's time.
+    pub(crate) fn renewed(&self, volume: &Volume) -> Result<Volume> {
+        let token = self.issuer.mint(&volume.pod, AUDIENCE, 8 * 24 * 3600)?;
+        Ok(Volume {
+            tokens: Some(vec![token]),
+            ..volume.clone()
+        })
+    }
+
+    /// Names and contents of the files of a mount that succeeds.
+    pub(crate) async fn mount(&self, volume: &Volume) -> Result<Vec<(String, String)>> {
+        let mounted = self.provider.mount(&volume.first_mount()).await;
+        let files = mounted.map_err(|fault| anyhow!("{fault}"))?.files;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(files
+            .iter()
+            .map(|file| (file.path.clone(), text(file.contents.expose())))
+            .collect())
     }
 
     /// How many requests went to a path below `/v1/`.

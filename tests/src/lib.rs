@@ -10,6 +10,8 @@ pub mod apiserver;
 pub mod driver;
 /// Directories, ports and waiting.
 pub mod fixture;
+/// The provider in the test's own process, with a clock of the test.
+pub mod in_process;
 /// The real provider binary as a process.
 pub mod provider;
 /// Stands between a provider and a real store: counts, delays, cuts.

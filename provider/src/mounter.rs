@@ -23,10 +23,10 @@ use tokio::time::Instant;
 
 use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
-use crate::proof::{Expected, Prover};
+use crate::proof::{Expected, Prover, digest};
 use crate::telemetry::RepeatGate;
 use crate::vault::reads::{Asker, Fetched, Origin, Reads};
-use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions, digest};
+use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions};
 use crate::version_key::VersionKeys;
 use crate::volumes::Volumes;
 

@@ -4,6 +4,8 @@
 //! Keys are fetched off the mount path. A token that cannot be proven is not refused: it costs a login
 //! of its own, and the store judges it.
 
+mod seen;
+
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use seen::Seen;
+pub(crate) use seen::digest;
 
 /// How often keys are fetched at most when a token names an unknown one.
 const FETCH_PAUSE: Duration = Duration::from_secs(60);
@@ -53,6 +58,8 @@ pub struct Expected<'a> {
 pub struct Prover {
     source: Option<Arc<dyn KeySource>>,
     keys: RwLock<Option<IssuerKeys>>,
+    /// Kubelet sends a token at every republish until it renews it.
+    seen: Mutex<Seen>,
     last_fetch: Mutex<Option<Instant>>,
     settled: watch::Sender<bool>,
 }
@@ -82,6 +89,7 @@ impl Prover {
         Self {
             source,
             keys: RwLock::new(None),
+            seen: Mutex::default(),
             last_fetch: Mutex::new(None),
             settled,
         }
@@ -97,9 +105,30 @@ impl Prover {
     /// Whether a token is what it claims to be.
     #[must_use]
     pub fn proves(&self, token: &SecretString, expected: Expected<'_>) -> bool {
+        let digest = digest(token);
+        let known = self.seen().get(&digest);
+        let claims = match known {
+            Some(claims) => claims,
+            None => match self.verified(token) {
+                Some(claims) => {
+                    let claims = Arc::new(claims);
+                    self.seen().put(digest, Arc::clone(&claims));
+                    claims
+                }
+                None => return false,
+            },
+        };
+        claims.say(expected)
+    }
+
+    /// The claims of a token that a known key signed.
+    fn verified(&self, token: &SecretString) -> Option<Claims> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.as_ref()
-            .is_some_and(|keys| check(keys, token, expected).is_some())
+        verify(keys.as_ref()?, token)
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the token names a key that is not known, so that keys should be fetched.
@@ -134,7 +163,11 @@ impl Prover {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             match source.fetch().await {
-                Ok(keys) => *this.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys),
+                Ok(keys) => {
+                    *this.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+                    // What an old key signed must be signed by one of the new ones.
+                    this.seen().clear();
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the cluster's token keys cannot be had: each token costs a login")
                 }
@@ -144,8 +177,21 @@ impl Prover {
     }
 }
 
-/// Checks by hand what is about this cluster; the library checks the signature.
-fn check(keys: &IssuerKeys, token: &SecretString, expected: Expected<'_>) -> Option<()> {
+impl Claims {
+    /// Whether they say what is expected, now.
+    fn say(&self, expected: Expected<'_>) -> bool {
+        let now = expected.now.as_second();
+        let in_time = self.exp > now && self.nbf <= now + 60;
+        let for_us = expected.audience.is_none_or(|audience| match &self.aud {
+            Audiences::One(one) => one == audience,
+            Audiences::Many(many) => many.iter().any(|one| one == audience),
+        });
+        in_time && for_us && self.sub == expected.subject
+    }
+}
+
+/// The library checks the signature; the issuer is that of this cluster.
+fn verify(keys: &IssuerKeys, token: &SecretString) -> Option<Claims> {
     let header = jsonwebtoken::decode_header(token.expose_secret()).ok()?;
     let jwk = keys.keys.find(header.kid.as_deref()?)?;
     let matches = matches!(
@@ -169,17 +215,11 @@ fn check(keys: &IssuerKeys, token: &SecretString, expected: Expected<'_>) -> Opt
     let claims = jsonwebtoken::decode::<Claims>(token.expose_secret(), &key, &validation)
         .ok()?
         .claims;
-    let now = expected.now.as_second();
     let issued_here = keys
         .issuer
         .as_ref()
         .is_none_or(|issuer| claims.iss.as_ref() == Some(issuer));
-    let in_time = claims.exp > now && claims.nbf <= now + 60;
-    let for_us = expected.audience.is_none_or(|audience| match &claims.aud {
-        Audiences::One(one) => one == audience,
-        Audiences::Many(many) => many.iter().any(|one| one == audience),
-    });
-    (issued_here && in_time && for_us && claims.sub == expected.subject).then_some(())
+    issued_here.then_some(claims)
 }
 
 #[cfg(test)]

@@ -128,3 +128,53 @@ async fn keys_are_fetched_at_most_once_a_minute() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(source.fetches.load(Ordering::Relaxed), 2);
 }
+
+#[tokio::test]
+async fn a_token_that_was_seen_before_is_judged_anew() {
+    let pair = KeyPair::generate().unwrap();
+    let (prover, _) = prover(keys_of(&pair, None)).await;
+    let token = sign(&pair, "k1", &claims());
+    assert!(prover.proves(&token, expected(1000)));
+    assert!(prover.proves(&token, expected(1999)));
+    assert!(
+        !prover.proves(&token, expected(2000)),
+        "it has expired meanwhile"
+    );
+    let other = Expected {
+        subject: "system:serviceaccount:shop:admin",
+        ..expected(1000)
+    };
+    assert!(!prover.proves(&token, other), "it is another's");
+}
+
+/// Other keys at every fetch.
+struct Rotating(std::sync::Mutex<Vec<IssuerKeys>>);
+
+#[async_trait]
+impl KeySource for Rotating {
+    async fn fetch(&self) -> Result<IssuerKeys, String> {
+        self.0
+            .lock()
+            .unwrap()
+            .pop()
+            .ok_or_else(|| "no more".to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_key_that_is_gone_is_proven_no_more() {
+    let (old, new) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let source = Rotating(std::sync::Mutex::new(vec![
+        keys_of(&new, None),
+        keys_of(&old, None),
+    ]));
+    let prover = Arc::new(Prover::new(Some(Arc::new(source))));
+    prover.fetch_soon();
+    prover.wait_for_keys(Duration::from_secs(1)).await;
+    let token = sign(&old, "k1", &claims());
+    assert!(prover.proves(&token, expected(1000)));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    prover.fetch_soon();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!prover.proves(&token, expected(1000)));
+}

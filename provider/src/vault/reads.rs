@@ -142,7 +142,10 @@ impl Reads {
             .filter(|at| answers[*at].is_none())
             .collect();
         let asked = match self.login(asker).await {
-            Ok(token) => self.ask_all(asker, token, requests, missing).await,
+            Ok(token) => {
+                let token = self.sessions.lend(token);
+                self.ask_all(asker, token.token(), requests, missing).await
+            }
             Err(fault) => self.old_ones(asker, requests, missing, &fault)?,
         };
         for (at, answer) in asked {
@@ -207,7 +210,7 @@ impl Reads {
     async fn ask_all(
         self: &Arc<Self>,
         asker: &Asker,
-        token: Arc<StoreToken>,
+        token: &Arc<StoreToken>,
         requests: &[Arc<Request>],
         missing: Vec<usize>,
     ) -> Vec<(usize, Result<Fetched, Fault>)> {
@@ -215,14 +218,13 @@ impl Reads {
         let broken: OnceLock<Fault> = OnceLock::new();
         let answers = stream::iter(missing)
             .map(|at| {
-                let (broken, token) = (&broken, &token);
+                let broken = &broken;
                 async move { (at, self.ask_one(asker, token, &requests[at], broken).await) }
             })
             .buffer_unordered(self.width(asker))
             .collect()
             .await;
         self.note_health(asker, broken.get().is_some());
-        self.sessions.release(token);
         answers
     }
 

@@ -5,6 +5,7 @@
 
 mod login;
 mod token;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,12 +25,14 @@ use super::memory::{Memory, SessionId};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::{Chance, TokenRequests};
 
-pub(crate) use login::digest;
 pub use token::{LeaseGuard, StoreToken};
 
 /// After a refusal, and after a login that a 403 asked for, an identity does not log in again for so
 /// long: one login a minute cannot hurt a store.
 const LOGIN_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a login may take at least: whoever waits for it may have more time than who started it.
+const LOGIN_BUDGET: Duration = Duration::from_secs(10);
 
 /// Who may use a login.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +89,9 @@ pub struct Sessions {
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
     background: TaskTracker,
+    /// Tokens that nobody logs in with any more: given back as soon as nothing hangs on them.
+    retired: Mutex<Vec<Arc<StoreToken>>>,
+    closed: AtomicBool,
 }
 
 /// One login with what belongs to it.
@@ -155,6 +161,8 @@ impl Sessions {
             chance,
             metrics,
             background: TaskTracker::new(),
+            retired: Mutex::default(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -204,7 +212,7 @@ impl Sessions {
         let mut state = session.state.lock().await;
         let now = self.chance.instant();
         match &state.login {
-            Some(newer) if !Arc::ptr_eq(newer, refused) => return Some(Arc::clone(newer)),
+            Some(newer) if !newer.is_same_as(refused) => return Some(Arc::clone(newer)),
             Some(_)
                 if state
                     .checked
@@ -233,33 +241,17 @@ impl Sessions {
         session.state.lock().await.login = Some(Arc::new(StoreToken::given(target, token, now)));
     }
 
-    /// Renews tokens on which leases hang, so that these do not end with them. Runs now and then.
-    pub async fn maintain(self: &Arc<Self>) {
-        let sessions: Vec<Arc<Session>> = self.lock().values().cloned().collect();
-        self.metrics.tokens_cached(sessions.len());
-        for session in sessions {
-            let mut state = session.state.lock().await;
-            let now = self.chance.instant();
-            let due = state
-                .login
-                .clone()
-                .filter(|token| token.has_leases() && !token.is_fresh(now) && token.renewable);
-            if let Some(token) = due
-                && let Ok(renewed) = self.renew(&token).await
-            {
-                state.login = Some(Arc::new(renewed));
-            }
-        }
-    }
-
-    /// Gives every token back on which no live lease hangs, and waits for what is under way.
+    /// Gives every token back on which no live lease hangs, and waits for what is under way. There are no
+    /// logins afterwards.
     pub async fn shut_down(self: &Arc<Self>) {
+        self.closed.store(true, Ordering::SeqCst);
         let sessions: Vec<Arc<Session>> = self.lock().drain().map(|(_, session)| session).collect();
         for session in sessions {
             if let Some(token) = session.state.lock().await.login.take() {
                 self.retire(token);
             }
         }
+        self.give_back_retired();
         self.background.close();
         self.background.wait().await;
     }
@@ -294,6 +286,9 @@ impl Sessions {
         arrived: Instant,
     ) -> Result<Arc<StoreToken>, Fault> {
         let mut state = session.state.lock().await;
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(closing());
+        }
         if let Some(token) = state
             .login
             .as_ref()
@@ -304,51 +299,79 @@ impl Sessions {
         if let Some(fault) = state.recent_failure(arrived, self.chance.instant()) {
             return Err(fault);
         }
-        let outcome = match state.login.take() {
+        // It runs for all who wait, not only for the one that happened to come first with little time.
+        let deadline = deadline.max(Instant::now() + LOGIN_BUDGET);
+        let outcome = match state.login.clone() {
             Some(old) => self.replace(old, &session.key, jwt, deadline).await,
-            None => self.log_in(&session.key.identity, jwt, deadline).await,
+            None => self
+                .log_in(&session.key.identity, jwt, deadline)
+                .await
+                .map(Arc::new),
         };
         match outcome {
             Ok(token) => {
-                let token = Arc::new(token);
                 session.granted.store(true, Ordering::Relaxed);
                 state.failure = None;
                 state.login = (self.capacity > 0).then(|| Arc::clone(&token));
                 Ok(token)
             }
             Err(fault) => {
+                state.login = None;
                 state.failure = Some((self.chance.instant(), fault.clone()));
                 Err(fault)
             }
         }
     }
 
-    /// Renews an ageing token, or logs in anew and gives the old one back.
+    /// Renews an ageing token, or logs in anew and gives the old one back. While no login can be had the old
+    /// one serves on until its end; a refusal ends it.
     async fn replace(
         self: &Arc<Self>,
         old: Arc<StoreToken>,
         key: &SessionKey,
         jwt: &JwtSource,
         deadline: Instant,
-    ) -> Result<StoreToken, Fault> {
-        if old.renewable
-            && !old.has_ended(self.chance.instant())
+    ) -> Result<Arc<StoreToken>, Fault> {
+        if old.is_renewable(self.chance.instant())
             && let Ok(renewed) = self.renew(&old).await
         {
-            return Ok(renewed);
+            return Ok(Arc::new(renewed));
         }
-        let fresh = self.log_in(&key.identity, jwt, deadline).await;
-        self.retire(old);
-        fresh
+        match self.log_in(&key.identity, jwt, deadline).await {
+            Ok(fresh) => {
+                self.retire(old);
+                Ok(Arc::new(fresh))
+            }
+            Err(fault)
+                if fault.reason != Reason::LoginRefused && old.is_usable(self.chance.instant()) =>
+            {
+                tracing::warn!(role = %key.identity.role, error = %fault, "no login can be had: the old token serves on");
+                Ok(old)
+            }
+            Err(fault) => {
+                self.retire(old);
+                Err(fault)
+            }
+        }
     }
 
-    /// Revokes a token in the background unless a live lease hangs on it.
+    /// Ends a token: it is revoked in the background, at once or when nothing hangs on it any more.
     fn retire(self: &Arc<Self>, token: Arc<StoreToken>) {
-        if token.may_be_revoked(self.chance.instant()) {
-            let this = Arc::clone(self);
-            self.background
-                .spawn(async move { this.revoke(&token).await });
+        let now = self.chance.instant();
+        if token.may_be_revoked(now) {
+            self.spawn_revoke(token);
+        } else if token.is_ours() && !token.has_ended(now) {
+            self.retired
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(token);
         }
+    }
+
+    fn spawn_revoke(self: &Arc<Self>, token: Arc<StoreToken>) {
+        let this = Arc::clone(self);
+        self.background
+            .spawn(async move { this.revoke(&token).await });
     }
 
     /// Gives a lease back in the background.
@@ -358,10 +381,12 @@ impl Sessions {
             .spawn(async move { this.revoke_lease(&token, &lease).await });
     }
 
-    /// Ends a token after the one Mount it was for, when logins are not kept.
-    pub fn release(self: &Arc<Self>, token: Arc<StoreToken>) {
-        if self.capacity == 0 {
-            self.retire(token);
+    /// Lends a token to a Mount: when logins are not kept it ends with the Mount, however that ends.
+    #[must_use]
+    pub(in crate::vault) fn lend(self: &Arc<Self>, token: Arc<StoreToken>) -> Lent {
+        Lent {
+            sessions: Arc::clone(self),
+            token,
         }
     }
 
@@ -395,7 +420,8 @@ impl Sessions {
     fn evict(self: &Arc<Self>, sessions: &mut HashMap<SessionKey, Arc<Session>>) {
         let oldest = sessions
             .iter()
-            .filter(|(_, session)| session.is_idle())
+            // Nobody else holds it, so that no login can land in a session that is gone.
+            .filter(|(_, session)| Arc::strong_count(session) == 1 && session.is_idle())
             .min_by_key(|(_, session)| *session.used.lock().unwrap_or_else(PoisonError::into_inner))
             .map(|(key, _)| key.clone());
         let Some(session) = oldest.and_then(|key| sessions.remove(&key)) else {
@@ -412,6 +438,34 @@ impl Sessions {
             self.retire(token);
         }
     }
+}
+
+/// A token in a Mount's hands.
+pub(in crate::vault) struct Lent {
+    sessions: Arc<Sessions>,
+    token: Arc<StoreToken>,
+}
+
+impl Lent {
+    pub(in crate::vault) const fn token(&self) -> &Arc<StoreToken> {
+        &self.token
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.sessions.capacity == 0 {
+            self.sessions.retire(Arc::clone(&self.token));
+        }
+    }
+}
+
+fn closing() -> Fault {
+    Fault::new(
+        Reason::Draining,
+        "the provider is shutting down",
+        "the driver tries again and reaches the next process",
+    )
 }
 
 impl State {

@@ -20,14 +20,14 @@ use crate::vault::flights::Seat;
 use crate::vault::http::NoAnswer;
 use crate::vault::memory::{Read, SessionId};
 use crate::vault::retry::{Repeat, repeat};
-use crate::vault::session::StoreToken;
+use crate::vault::session::{Lent, StoreToken};
 
 /// What a flight carries: everything that makes two answers different.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct FlightKey {
     session: SessionId,
-    /// The token's address: after a new login an old flight must not answer.
-    token: usize,
+    /// The token's number: after a new login an old flight must not answer.
+    token: u64,
     request: Arc<Request>,
     /// Set where an answer belongs to one pod.
     pod: Option<String>,
@@ -54,6 +54,12 @@ impl Landing {
     }
 }
 
+/// A token that the store takes for one more request, lent if it is not the Mount's own.
+struct Usable {
+    token: Arc<StoreToken>,
+    _lent: Option<Lent>,
+}
+
 impl Reads {
     /// Asks the store, and remembers when it denies.
     pub(super) async fn asked(
@@ -63,10 +69,7 @@ impl Reads {
         request: &Arc<Request>,
     ) -> Result<Fetched, NoAnswer> {
         let usable = self.usable(asker, token).await?;
-        let outcome = self.asked_with(asker, &usable, request).await;
-        if !Arc::ptr_eq(&usable, token) {
-            self.sessions.release(usable);
-        }
+        let outcome = self.asked_with(asker, &usable.token, request).await;
         if let Err(failed) = &outcome
             && failed.fault.reason == Reason::Denied
         {
@@ -100,19 +103,22 @@ impl Reads {
     }
 
     /// The token, or that of a new login when the store takes no more requests with it.
-    async fn usable(
-        &self,
-        asker: &Asker,
-        token: &Arc<StoreToken>,
-    ) -> Result<Arc<StoreToken>, NoAnswer> {
-        let mut token = Arc::clone(token);
-        while !token.take_use() {
+    async fn usable(&self, asker: &Asker, token: &Arc<StoreToken>) -> Result<Usable, NoAnswer> {
+        let mut usable = Usable {
+            token: Arc::clone(token),
+            _lent: None,
+        };
+        while !usable.token.take_use() {
             let newer = self
                 .sessions
                 .token(&asker.session, &asker.jwt, asker.deadline);
-            token = newer.await.map_err(NoAnswer::never_sent)?;
+            let token = newer.await.map_err(NoAnswer::never_sent)?;
+            usable = Usable {
+                _lent: Some(self.sessions.lend(Arc::clone(&token))),
+                token,
+            };
         }
-        Ok(token)
+        Ok(usable)
     }
 
     async fn fly(
@@ -144,7 +150,7 @@ impl Reads {
     ) -> (Seat, Landed) {
         let key = FlightKey {
             session: asker.session.id(),
-            token: Arc::as_ptr(token) as usize,
+            token: token.number(),
             request: Arc::clone(request),
             pod: alone.then(|| asker.pod.clone()),
         };
@@ -180,6 +186,8 @@ impl Reads {
         } else {
             Repeat::Yes
         };
+        // Until the answer is kept nobody may revoke what it may hang on.
+        let _in_use = token.hold_lease();
         let began = self.chance.instant();
         let attempt = || self.attempt(asker, token, request);
         let outcome = repeat(

@@ -6,7 +6,7 @@ use coffer_provider_core::auth::Identity;
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::gojson::Json;
 use coffer_provider_core::response::{Head, Response};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::token::Terms;
@@ -96,7 +96,11 @@ impl Sessions {
             .send(&token.target, prepared, StoreOp::Renew)
             .await
             .map_err(|failed| failed.fault)?;
-        let response = read(&answer)?;
+        let response = read(&answer).inspect_err(|fault| {
+            if !fault.reason.is_no_answer() {
+                token.renewal_refused();
+            }
+        })?;
         let (_, terms) = response
             .auth()
             .and_then(parts)
@@ -231,13 +235,4 @@ fn method(mount: &str) -> LoginMethod {
     } else {
         LoginMethod::Other
     }
-}
-
-/// The JWT's bytes, for hashing only.
-#[must_use]
-pub(crate) fn digest(jwt: &SecretString) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, jwt.expose_secret().as_bytes());
-    let mut out = [0; 32];
-    out.copy_from_slice(digest.as_ref());
-    out
 }

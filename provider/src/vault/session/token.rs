@@ -1,6 +1,6 @@
 //! A store token with its life and the leases that hang on it. It has no Debug and leaves no copy.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,14 +16,19 @@ pub struct StoreToken {
     pub(super) obtained: Instant,
     /// None for a token of the operator, whose life is not ours to watch.
     pub(super) life: Option<Duration>,
-    pub(super) renewable: bool,
+    renewable: bool,
     shared: Arc<Shared>,
 }
 
+/// Numbers of tokens, never used twice.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
 /// Shared by the token before and after a renewal: it is the same token to the store.
-#[derive(Default)]
 struct Shared {
+    number: u64,
     leases: AtomicUsize,
+    /// The store refused to renew it.
+    refused: AtomicBool,
     /// None for a token of the operator. Locked for moments only.
     end: Mutex<Option<Instant>>,
     /// How many more reads the store takes with it; none for any number.
@@ -70,10 +75,12 @@ impl StoreToken {
         obtained: Instant,
     ) -> Self {
         let shared = Arc::new(Shared {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            leases: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
+            end: Mutex::new(Some(obtained + terms.life)),
             uses: terms.reads().map(AtomicU64::new),
-            ..Shared::default()
         });
-        shared.ends_at(Some(obtained + terms.life));
         Self {
             target,
             secret: Arc::new(secret),
@@ -124,8 +131,7 @@ impl StoreToken {
         let is_young = self
             .life
             .is_none_or(|life| now < self.obtained + two_thirds(life).max(Duration::from_secs(1)));
-        let uses = self.shared.uses.as_ref();
-        is_young && uses.is_none_or(|uses| uses.load(Ordering::Relaxed) > 0)
+        is_young && !self.is_used_up()
     }
 
     /// Takes one of the uses that the store counts; false when another login is due.
@@ -157,12 +163,53 @@ impl StoreToken {
         LeaseGuard(Arc::clone(&self.shared))
     }
 
+    /// Its number: the same after a renewal, and never that of another token.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.shared.number
+    }
+
+    /// Whether both are one token to the store.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether a renewal may be tried.
+    pub(super) fn is_renewable(&self, now: Instant) -> bool {
+        self.renewable && !self.shared.refused.load(Ordering::Relaxed) && !self.has_ended(now)
+    }
+
+    /// The store refused to renew it: it is not asked again.
+    pub(super) fn renewal_refused(&self) {
+        self.shared.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it must be renewed now for what hangs on it.
+    pub(super) fn needs_renewal(&self, now: Instant) -> bool {
+        self.has_leases() && !self.is_fresh(now) && self.is_renewable(now)
+    }
+
+    /// Whether the store still takes it.
+    pub(super) fn is_usable(&self, now: Instant) -> bool {
+        !self.has_ended(now) && !self.is_used_up()
+    }
+
+    fn is_used_up(&self) -> bool {
+        let uses = self.shared.uses.as_ref();
+        uses.is_some_and(|uses| uses.load(Ordering::Relaxed) == 0)
+    }
+
     pub(super) fn has_leases(&self) -> bool {
         self.shared.leases.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether a login of ours made it.
+    pub(super) const fn is_ours(&self) -> bool {
+        self.life.is_some()
+    }
+
     /// Ours, alive, and nothing hangs on it.
     pub(super) fn may_be_revoked(&self, now: Instant) -> bool {
-        self.life.is_some() && !self.has_leases() && !self.has_ended(now)
+        self.is_ours() && !self.has_leases() && !self.has_ended(now)
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
 use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
 use coffer_provider_core::mount::{MountFile, assemble};
+use coffer_provider_core::notice::Outcome;
 use coffer_provider_core::params::{
     ClassSpec, Dialect, MountSpec, Note, Parameters, Refused, Wire, read_mount,
 };
@@ -27,7 +28,7 @@ use crate::telemetry::RepeatGate;
 use crate::vault::reads::{Asker, Fetched, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, digest};
 use crate::version_key::VersionKeys;
-use crate::volumes::Volumes;
+use crate::volumes::{News, Standing, Volumes};
 
 /// What the operator decides about every Mount.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ pub enum Source {
     Store,
     /// Everything was issued for the pod before and is not due yet.
     Memory,
+    /// At least one answer is the last good one, because the store gave no usable answer for this reason.
+    Stale(Reason),
 }
 
 impl Source {
@@ -64,6 +67,16 @@ impl Source {
         match self {
             Self::Store => "store",
             Self::Memory => "memory",
+            Self::Stale(_) => "stale",
+        }
+    }
+
+    /// Why bytes are old; none where they are as they should be.
+    #[must_use]
+    pub const fn stale(self) -> Option<Reason> {
+        match self {
+            Self::Store | Self::Memory => None,
+            Self::Stale(reason) => Some(reason),
         }
     }
 }
@@ -78,6 +91,9 @@ pub struct Mounted {
     pub changed: bool,
     /// Where the files came from.
     pub source: Source,
+    /// When the oldest answer used was read. What was issued for the pod and is not due is as good as read
+    /// in this Mount, so that a long lease is not taken for neglect.
+    pub read_at: Instant,
     /// Host and port of the store.
     pub store: String,
 }
@@ -138,6 +154,30 @@ impl Mounter {
         self.volumes.phase(&spec.pod, &spec.volume)
     }
 
+    /// Notes how a Mount ended; what is to be told to those who watch its pod.
+    #[must_use]
+    pub fn ended(&self, spec: &MountSpec, outcome: &Result<Mounted, MountFault>) -> Option<News> {
+        let outcome = match outcome {
+            Ok(mounted) if mounted.source.stale().is_some() => Outcome::Stale,
+            Ok(_) => Outcome::Fresh,
+            // That we end says nothing of the volume.
+            Err(fault) if fault.reason() == Reason::Draining => return None,
+            Err(_) => Outcome::Failed,
+        };
+        self.volumes.ended(spec, outcome, self.chance.instant())
+    }
+
+    /// How the volumes in use stand.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.volumes.standing(self.chance.instant())
+    }
+
+    /// Forgets volumes that nobody mounts any more.
+    pub fn sweep(&self) {
+        self.volumes.sweep(self.chance.instant());
+    }
+
     /// Reads a request.
     ///
     /// # Errors
@@ -169,7 +209,7 @@ impl Mounter {
         deadline: Instant,
         proof: Option<Proof>,
     ) -> Result<Mounted, MountFault> {
-        let began = Instant::now();
+        let began = self.chance.instant();
         let phase = self.phase(spec);
         let target = self.target(spec)?;
         self.judge(spec, &target)?;
@@ -195,7 +235,8 @@ impl Mounter {
         let files = self
             .assemble(spec, &plan, &fetched, &place)
             .inspect_err(|_| self.give_back(&asker, &plan, &fetched))?;
-        let changed = self.volumes.answered(spec, &files);
+        let now = self.chance.instant();
+        let changed = self.volumes.answered(spec, &files, began, now);
         let from_store = fetched.iter().flatten().any(|answer| answer.from_store);
         let source = if from_store {
             Source::Store
@@ -207,6 +248,7 @@ impl Mounter {
             phase,
             changed,
             source,
+            read_at: began,
             store: place.store,
         })
     }

@@ -235,10 +235,8 @@ impl Reads {
     fn remembered(&self, asker: &Asker, request: &Request) -> Option<Fetched> {
         let kept = self.kept.get(&self.kept_key(asker, request));
         self.metrics.cache_lookup(CacheName::Memory, kept.is_some());
-        let response = kept?.response;
-        self.metrics.served_memory();
         Some(Fetched {
-            response,
+            response: kept?.response,
             from_store: false,
             issued: false,
         })

@@ -6,11 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coffer_provider_core::notice::Notice;
 use coffer_provider_core::params::Pod;
-use tracing::Level;
-use tracing::subscriber::set_default;
 
 use super::{Events, MAX_WAITING, PodEvent, Worker};
 use crate::ports::{Machine, NotWritten, PodEvents};
+use crate::telemetry::captured::Captured;
 
 fn pod(namespace: &str, name: &str) -> Pod {
     Pod {
@@ -42,39 +41,6 @@ impl PodEvents for Fake {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn count(&self, words: &str) -> usize {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.matches(words).count()
-    }
-}
-
-/// A log of this thread until the guard falls.
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(Level::WARN)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    (log, set_default(subscriber))
-}
-
 /// Offers an Event on each of these pods and has them written; the pods that were tried.
 async fn write(names: &[&str]) -> Vec<String> {
     let (events, waiting) = Events::queue(Arc::new(Machine));
@@ -91,7 +57,7 @@ async fn write(names: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_full_queue_drops_events_and_says_so_once() {
-    let (log, _guard) = log();
+    let (log, _guard) = Captured::start();
     let (events, mut waiting) = Events::queue(Arc::new(Machine));
     for number in 0..MAX_WAITING + 3 {
         offer(&events, &format!("p{number}"));
@@ -128,7 +94,7 @@ async fn one_that_hangs_holds_the_others_up_for_five_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_right_is_said_once_in_ten_minutes() {
-    let (log, _guard) = log();
+    let (log, _guard) = Captured::start();
     let (events, waiting) = Events::queue(Arc::new(Machine));
     let fake = Arc::new(Fake::default());
     let cluster = Arc::clone(&fake) as Arc<dyn PodEvents>;

@@ -116,7 +116,7 @@ impl Open<'_> {
 
     /// The driver is answered with success, so nothing but this line says that the files are old.
     fn warn_of_stale(&self, reason: Reason, age: Duration) {
-        if let Some(repeated) = self.report.admit((&self.pod, &self.class, reason)) {
+        if let Some(repeated) = self.report.admit((&self.pod, &self.class, "stale")) {
             let pod = &self.pod;
             tracing::warn!(
                 namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class = %self.class, source = "stale",

@@ -14,6 +14,7 @@ use crate::events::{Events, PodEvent};
 use crate::metrics::{BuildInfo, Metrics};
 use crate::mounter::{Mounted, Source};
 use crate::ports::Machine;
+use crate::telemetry::captured::Captured;
 use crate::volumes::News;
 
 const ATTRIBUTES: &str = r#"{"csi.storage.k8s.io/pod.name":"p","csi.storage.k8s.io/pod.namespace":"shop","secretProviderClass":"c"}"#;
@@ -138,6 +139,25 @@ async fn events_say_what_is_the_matter_and_for_how_long() {
         );
     }
     assert!(told.events.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_bytes_are_warned_of_once_with_reason_and_age() {
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let (log, _guard) = Captured::start();
+    let told = told();
+    told.answer(Source::Store, Duration::from_secs(90), None);
+    told.answer(Source::Memory, Duration::from_secs(90), None);
+    assert_eq!(log.count("WARN"), 0);
+    for (seconds, reason) in [
+        (90, Reason::StoreTimeout),
+        (165, Reason::StoreTimeout),
+        (240, Reason::StoreState),
+    ] {
+        told.answer(Source::Stale(reason), Duration::from_secs(seconds), None);
+    }
+    assert_eq!(log.count("answered with old bytes"), 1);
+    assert_eq!(log.count("reason=\"store_timeout\" age_s=90"), 1);
 }
 
 #[test]

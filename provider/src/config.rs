@@ -71,6 +71,8 @@ pub struct Config {
     pub hmac_secret_name: String,
     /// How often it is looked at.
     pub hmac_refresh: Duration,
+    /// Whether Events are written on pods whose refreshes fail.
+    pub events: bool,
     /// Token keys from a file instead of the API server.
     pub jwks_file: Option<PathBuf>,
     /// How long what is in flight may finish at shutdown.
@@ -138,6 +140,7 @@ impl Config {
                 .text("hmac-secret-name")
                 .unwrap_or_else(|| format!("{name}-csi-provider-hmac-key")),
             hmac_refresh: reader.duration("hmac-refresh"),
+            events: reader.flag("events"),
             jwks_file: reader.text("jwks-file").map(PathBuf::from),
             drain: reader.duration("drain"),
             rules: MountRules {

@@ -1,7 +1,9 @@
-//! The Kubernetes API, off the mount path: the version key, the cluster's token keys, and tokens where
-//! the driver sent none.
+//! The Kubernetes API, off the mount path: the version key, the cluster's token keys, Events, and tokens
+//! where the driver sent none.
 //!
 //! Every request has a time limit and is counted. What is done with the answers is decided elsewhere.
+
+mod events;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,8 @@ use zeroize::Zeroizing;
 use crate::metrics::{KubeCode, KubeVerb, Metrics};
 use crate::ports::{TokenRequests, VersionKeyStore};
 use crate::proof::{IssuerKeys, KeySource};
+
+pub use events::EventWriter;
 
 /// The longest that a request may take.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -11,6 +11,8 @@ pub mod authority;
 pub mod cli;
 /// File < environment < flags, one `Config`, all problems together.
 pub mod config;
+/// Events on pods whose republishes fail, behind a queue.
+pub mod events;
 /// The Kubernetes API, off the mount path.
 pub mod kube;
 /// Counters, gauges and histograms, all with closed label sets.
@@ -35,5 +37,5 @@ pub mod telemetry;
 pub mod vault;
 /// The key of object versions.
 pub mod version_key;
-/// Which volumes were answered, and with what.
+/// Which volumes were answered, with what, and which of them fail.
 pub mod volumes;

@@ -185,18 +185,19 @@ impl Metrics {
         }
     }
 
-    /// The age of the oldest bytes that a served volume holds, and how many volumes fail to refresh.
+    /// The greatest age of the answers that volumes in use were given last, and how many of these volumes
+    /// fail to refresh or were given old bytes.
     pub fn refresh_observed(&self, oldest_age: Duration, failing_volumes: usize) {
         self.mount.oldest_age.set(oldest_age.as_secs_f64());
         set(&self.mount.failing_volumes, failing_volumes);
     }
 
-    /// A republish was answered from memory that was fresh enough.
+    /// A Mount was answered wholly from memory that was fresh enough.
     pub fn served_memory(&self) {
         self.mount.served_memory.inc();
     }
 
-    /// A republish was answered with old bytes because the store gave no usable answer.
+    /// A Mount was answered with old bytes because the store gave no usable answer.
     pub fn served_stale(&self, reason: Reason) {
         self.mount.served_stale.of([reason.as_str()]).inc();
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
 use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
 use coffer_provider_core::mount::{MountFile, assemble};
+use coffer_provider_core::notice::Outcome;
 use coffer_provider_core::params::{
     ClassSpec, Dialect, MountSpec, Note, Parameters, Refused, Wire, read_mount,
 };
@@ -28,7 +29,7 @@ use crate::telemetry::RepeatGate;
 use crate::vault::reads::{Asker, Fetched, Origin, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions};
 use crate::version_key::VersionKeys;
-use crate::volumes::Volumes;
+use crate::volumes::{News, Standing, Volumes};
 
 /// What the operator decides about every Mount.
 #[derive(Clone)]
@@ -58,7 +59,7 @@ pub enum Source {
     Store,
     /// Everything was known already: read a moment ago, or issued for the pod and not due yet.
     Memory,
-    /// The store gave no usable answer, for this reason: at least one answer is the last good one.
+    /// At least one answer is the last good one, because the store gave no usable answer for this reason.
     Stale(Reason),
 }
 
@@ -70,6 +71,15 @@ impl Source {
             Self::Store => "store",
             Self::Memory => "memory",
             Self::Stale(_) => "stale",
+        }
+    }
+
+    /// Why bytes are old; none where they are as they should be.
+    #[must_use]
+    pub const fn stale(self) -> Option<Reason> {
+        match self {
+            Self::Store | Self::Memory => None,
+            Self::Stale(reason) => Some(reason),
         }
     }
 
@@ -98,7 +108,8 @@ pub struct Mounted {
     pub changed: bool,
     /// Where the files came from.
     pub source: Source,
-    /// When the oldest answer among them was read.
+    /// When the oldest answer used was read. What was issued for the pod and is not due is as good as read
+    /// in this Mount, so that a long lease is not taken for neglect.
     pub read_at: Instant,
     /// Host and port of the store.
     pub store: String,
@@ -163,6 +174,30 @@ impl Mounter {
         self.volumes.phase(&spec.pod, &spec.volume)
     }
 
+    /// Notes how a Mount ended; what is to be told to those who watch its pod.
+    #[must_use]
+    pub fn ended(&self, spec: &MountSpec, outcome: &Result<Mounted, MountFault>) -> Option<News> {
+        let outcome = match outcome {
+            Ok(mounted) if mounted.source.stale().is_some() => Outcome::Stale,
+            Ok(_) => Outcome::Fresh,
+            // That we end says nothing of the volume.
+            Err(fault) if fault.reason() == Reason::Draining => return None,
+            Err(_) => Outcome::Failed,
+        };
+        self.volumes.ended(spec, outcome, self.chance.instant())
+    }
+
+    /// How the volumes in use stand.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.volumes.standing(self.chance.instant())
+    }
+
+    /// Forgets volumes that nobody mounts any more.
+    pub fn sweep(&self) {
+        self.volumes.sweep(self.chance.instant());
+    }
+
     /// Reads a request.
     ///
     /// # Errors
@@ -220,24 +255,20 @@ impl Mounter {
         let files = self
             .assemble(spec, &fetched, &place)
             .inspect_err(|_| self.give_back(&asker, plan, &fetched))?;
-        let changed = self.volumes.answered(spec, &files);
-        let source = Source::of(&fetched);
-        match source {
-            Source::Store => {}
-            Source::Memory => self.metrics.served_memory(),
-            Source::Stale(reason) => self.metrics.served_stale(reason),
-        }
         let oldest = fetched
             .iter()
             .flatten()
             .filter_map(|answer| answer.began)
             .min();
+        let read_at = oldest.unwrap_or(began);
+        let now = self.chance.instant();
+        let changed = self.volumes.answered(spec, &files, read_at, now);
         Ok(Mounted {
             files,
             phase,
             changed,
-            source,
-            read_at: oldest.unwrap_or(began),
+            source: Source::of(&fetched),
+            read_at,
             store: place.store,
         })
     }

@@ -1,4 +1,4 @@
-//! What the provider needs from outside besides stores: tokens, keys to prove tokens, time and luck.
+//! What the provider needs from outside besides stores: tokens, the version key, Events, time and luck.
 //!
 //! Small traits in our own types, so that tests and the command line can stand in for a cluster.
 
@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
+
+use crate::events::PodEvent;
 
 /// Asks for tokens of pods' service accounts.
 #[async_trait]
@@ -28,6 +30,27 @@ pub trait VersionKeyStore: Send + Sync {
     /// # Errors
     /// Why there is no key, as a fragment with the remedy.
     async fn get_or_create(&self, fresh: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, String>;
+}
+
+/// Writes Events on pods.
+#[async_trait]
+pub trait PodEvents: Send + Sync {
+    /// Writes one. The caller limits the time.
+    ///
+    /// # Errors
+    /// Why it was not written.
+    async fn write(&self, event: &PodEvent) -> Result<(), NotWritten>;
+}
+
+/// Why an Event was not written. The text is the API server's, on one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotWritten {
+    /// The right to write Events in the pod's namespace is missing.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Clocks and randomness, passed in so that tests decide.

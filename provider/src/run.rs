@@ -11,11 +11,13 @@ use coffer_proto::v1alpha1::csi_driver_provider_server::CsiDriverProviderServer;
 use coffer_provider_core::problem::Problem;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Readiness};
 use crate::config::{Config, HmacSource};
-use crate::kube::{self, Cluster, KeyFile};
+use crate::events::{Events, Worker};
+use crate::kube::{self, Cluster, EventWriter, KeyFile};
 use crate::metrics::Metrics;
 use crate::mounter::Mounter;
 use crate::ports::{Chance, Machine, NoTokenRequests, TokenRequests};
@@ -182,6 +184,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
     let cluster = cluster(&config, &metrics).await;
+    let (events, events_writer) = events(&config, cluster.as_ref());
     let parts = build(&config, cluster, Arc::new(Machine), &metrics)
         .map_err(|problems| anyhow!(join(&problems)))?;
     let bound = socket::bind(&config.endpoint)?;
@@ -201,7 +204,9 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         socket: config.endpoint.clone(),
     };
     let admin = tokio::spawn(admin::serve(listener, Arc::new(admin), admin_stop.clone()));
+    observe_volumes(&metrics, &parts.mounter);
     let background = tokio::spawn(background(
+        Arc::clone(&parts.mounter),
         Arc::clone(&parts.sessions),
         Arc::clone(&parts.kept),
         Arc::clone(&parts.memory),
@@ -219,6 +224,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         Arc::clone(&parts.mounter),
         config.mount_deadline,
         metrics,
+        events,
         give_up.clone(),
     );
     let service = CsiDriverProviderServer::new(service)
@@ -244,6 +250,9 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let asked = stop.is_cancelled();
     background.abort();
     keeper.abort();
+    if let Some(writer) = events_writer {
+        writer.abort();
+    }
     let farewell = async {
         parts.reads.shut_down().await;
         parts.sessions.shut_down().await;
@@ -262,7 +271,38 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     }
 }
 
+/// Where Events go, and the task that writes them if they are asked for and can be.
+fn events(config: &Config, cluster: Option<&Cluster>) -> (Events, Option<JoinHandle<()>>) {
+    let cluster = match cluster {
+        Some(cluster) if config.events => cluster.clone(),
+        None if config.events => {
+            tracing::warn!("--events: there is no API server to write events to");
+            return (Events::off(), None);
+        }
+        _ => return (Events::off(), None),
+    };
+    // The name of our pod, or of our node where the pod has the host's network.
+    let instance = rustix::system::uname().nodename().to_string_lossy().into();
+    let chance: Arc<dyn Chance> = Arc::new(Machine);
+    let (events, waiting) = Events::queue(Arc::clone(&chance));
+    let cluster = Arc::new(EventWriter::new(cluster, instance));
+    let writer = tokio::spawn(Worker::new(waiting, cluster, chance).run());
+    (events, Some(writer))
+}
+
+/// Ages grow between Mounts, so they are looked at when somebody asks.
+fn observe_volumes(metrics: &Metrics, mounter: &Arc<Mounter>) {
+    let mounter = Arc::downgrade(mounter);
+    metrics.before_scrape(move |metrics| {
+        if let Some(mounter) = mounter.upgrade() {
+            let standing = mounter.standing();
+            metrics.refresh_observed(standing.oldest, standing.failing);
+        }
+    });
+}
+
 async fn background(
+    mounter: Arc<Mounter>,
     sessions: Arc<Sessions>,
     kept: Arc<Kept>,
     memory: Arc<Memory>,
@@ -270,6 +310,7 @@ async fn background(
 ) {
     loop {
         tokio::time::sleep(MAINTENANCE).await;
+        mounter.sweep();
         kept.sweep();
         memory.sweep();
         metrics.leases_tracked(kept.leases());

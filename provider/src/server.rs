@@ -19,8 +19,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::mounter::{Mounted, Mounter};
+use crate::volumes::News;
 
 use report::Report;
 
@@ -45,16 +47,17 @@ struct Inner {
 
 impl Provider {
     /// `name` is the runtime name in Version; Mounts end after `mount_deadline` at the latest, and at
-    /// once when `give_up` is cancelled.
+    /// once when `give_up` is cancelled. What is worth an Event is handed to `events`.
     #[must_use]
     pub fn new(
         name: &str,
         mounter: Arc<Mounter>,
         mount_deadline: Duration,
         metrics: Arc<Metrics>,
+        events: Events,
         give_up: CancellationToken,
     ) -> Self {
-        let report = Report::new(Arc::clone(&metrics));
+        let report = Report::new(Arc::clone(&metrics), events);
         let name = format!("{name}-csi-provider");
         Self {
             inner: Arc::new(Inner {
@@ -92,31 +95,44 @@ impl CsiDriverProvider for Provider {
         let inner = Arc::clone(&self.inner);
         let work = tokio::spawn(async move { inner.run(request.into_inner(), budget).await });
         let work = AbortOnDrop(work);
-        let outcome = work.finish().await.unwrap_or_else(|fault| {
+        let ended = work.finish().await.unwrap_or_else(|fault| {
             self.inner.metrics.panicked();
-            (Phase::First, Err(fault))
+            Ended::unread(fault)
         });
-        let (phase, outcome) = outcome;
-        match outcome {
+        match ended.outcome {
             Ok(mounted) => {
                 let size = reply_size(&mounted.files);
-                open.succeeded(&mounted, size);
+                open.succeeded(&mounted, size, ended.news);
                 Ok(Response::new(reply(mounted)))
             }
-            Err(fault) => Err(open.failed(phase, &fault)),
+            Err(fault) => Err(open.failed(ended.phase, &fault, ended.news)),
+        }
+    }
+}
+
+/// How a Mount ended.
+struct Ended {
+    phase: Phase,
+    outcome: Result<Mounted, MountFault>,
+    news: Option<News>,
+}
+
+impl Ended {
+    /// A Mount of which not even the volume is known.
+    const fn unread(fault: MountFault) -> Self {
+        Self {
+            phase: Phase::First,
+            outcome: Err(fault),
+            news: None,
         }
     }
 }
 
 impl Inner {
-    async fn run(
-        &self,
-        request: MountRequest,
-        budget: Duration,
-    ) -> (Phase, Result<Mounted, MountFault>) {
+    async fn run(&self, request: MountRequest, budget: Duration) -> Ended {
         let spec = match self.mounter.read(wire(&request)) {
             Ok(spec) => spec,
-            Err(fault) => return (Phase::First, Err(fault)),
+            Err(fault) => return Ended::unread(fault),
         };
         // The strings hold tokens and are not needed any more.
         drop(request);
@@ -128,7 +144,12 @@ impl Inner {
             }
             () = self.give_up.cancelled() => Err(draining()),
         };
-        (phase, outcome)
+        let news = self.mounter.ended(&spec, &outcome);
+        Ended {
+            phase,
+            outcome,
+            news,
+        }
     }
 }
 

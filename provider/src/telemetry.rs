@@ -3,6 +3,8 @@
 //! What a Mount says in its line is decided where Mounts are served. Libraries never speak above `warn`
 //! here, and those that print whole bodies or tokens never speak at all (`filter.rs`).
 
+#[cfg(test)]
+pub(crate) mod captured;
 mod filter;
 mod level;
 mod line;

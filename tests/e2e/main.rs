@@ -10,6 +10,7 @@ mod cluster;
 mod database;
 mod drivers;
 mod engines;
+mod events;
 mod examples;
 mod flags;
 mod parameters;

@@ -1,6 +1,6 @@
 //! What an operator sees: probes, metrics and the log.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use coffer_tests::scripted::Reply;
 use serde_json::Value;
 use tonic::Code;
@@ -165,5 +165,74 @@ async fn an_unchanged_republish_is_silent() -> Result<()> {
     stage.content(&volume).await?;
     let log = stage.provider.whole_log().await?;
     assert_eq!(log.matches("\"msg\":\"mounted\"").count(), 2, "{log}");
+    Ok(())
+}
+
+/// D28: a volume whose republish is denied counts as failing until it works again; a first mount never does.
+#[tokio::test]
+async fn failing_volumes_are_counted_until_they_recover() -> Result<()> {
+    let stage = Stage::set().await?;
+    let failing = async || {
+        stage
+            .provider
+            .metric("coffer_refresh_failing_volumes")
+            .await
+    };
+    let denied = || {
+        let reply = Reply::errors(403, &["permission denied"]);
+        stage.store.on("/v1/secret/data/a", reply);
+    };
+    let volume = stage.volume(ONE)?;
+    denied();
+    stage
+        .refused(&volume, Code::PermissionDenied, "denied")
+        .await?;
+    assert_eq!(failing().await?, Some(0.0), "a first mount");
+    stage.store.heal();
+    stage.content(&volume).await?;
+    assert_eq!(failing().await?, Some(0.0));
+    denied();
+    for _ in 0..2 {
+        stage
+            .refused(&volume, Code::PermissionDenied, "denied")
+            .await?;
+        assert_eq!(failing().await?, Some(1.0));
+    }
+    stage.store.heal();
+    stage.content(&volume).await?;
+    assert_eq!(failing().await?, Some(0.0));
+    Ok(())
+}
+
+/// O1: the age of what volumes hold rises between two scrapes and falls when they are refreshed.
+#[tokio::test]
+async fn the_age_of_answers_is_told_at_each_scrape() -> Result<()> {
+    let stage = Stage::set().await?;
+    let age = async || {
+        let age = stage
+            .provider
+            .metric("coffer_refresh_oldest_age_seconds")
+            .await?;
+        age.context("no such metric")
+    };
+    assert_eq!(age().await?, 0.0, "there is no volume yet");
+    stage.content(&stage.volume(ONE)?).await?;
+    let before = age().await?;
+    ensure!(before > 0.0, "{before}");
+    let after = age().await?;
+    ensure!(after > before, "{before} and then {after}");
+    Ok(())
+}
+
+/// §7: Events that nobody can take are said at the start, and mounts go on.
+#[tokio::test]
+async fn events_without_an_api_server_are_said_at_the_start() -> Result<()> {
+    let mut stage = Stage::with(&["--events"]).await?;
+    let volume = stage.volume(ONE)?;
+    stage.content(&volume).await?;
+    stage.store.on("/v1/secret/data/a", Reply::errors(404, &[]));
+    stage.refused(&volume, Code::NotFound, "not_found").await?;
+    let log = stage.provider.whole_log().await?;
+    assert_eq!(log.matches("--events").count(), 1, "{log}");
     Ok(())
 }

@@ -20,6 +20,8 @@ pub mod file;
 pub mod gojson;
 /// The reply of a Mount, all or nothing.
 pub mod mount;
+/// Which news of a volume's republishes are told.
+pub mod notice;
 /// The `objects` parameter: YAML read as the Go peers read it.
 pub mod object;
 /// The attributes of a Mount become a `MountSpec`, or the list of all their problems.

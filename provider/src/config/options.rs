@@ -300,6 +300,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Namespace of the provider [default: that of its service account]",
     ),
     option(
+        "events",
+        Bool,
+        "false",
+        "Write Events on pods whose refreshes fail or run on old bytes; needs the right to create events",
+    ),
+    option(
         "jwks-file",
         Text,
         "",

@@ -67,7 +67,7 @@ fn nothing_given_is_what_the_peers_do() {
         (config.hmac_source, config.hmac_secret_name.as_str()),
         (HmacSource::Api, "vault-csi-provider-hmac-key")
     );
-    assert!(config.token_request && config.warnings.is_empty());
+    assert!(config.token_request && !config.events && config.warnings.is_empty());
     assert_eq!(
         (config.cache_size, config.mount_deadline),
         (1000, Duration::from_secs(30))

@@ -75,19 +75,19 @@ impl MountFamilies {
             ),
             oldest_age: c.gauge(
                 "refresh_oldest_age_seconds",
-                "Age of the oldest bytes that a served volume holds",
+                "Greatest age of the last answers of volumes that were mounted in the last 10 minutes",
             ),
             failing_volumes: c.gauge(
                 "refresh_failing_volumes",
-                "Served volumes whose last refresh failed",
+                "Volumes mounted in the last 10 minutes whose last refresh failed or was answered with old bytes",
             ),
             served_memory: c.counter(
                 "served_memory",
-                "Republishes answered from memory within the refresh interval",
+                "Mounts answered wholly from memory that was fresh enough",
             ),
             served_stale: c.counters(
                 "served_stale",
-                "Republishes answered with the last good bytes because the store gave no usable answer",
+                "Mounts answered with the last good bytes because the store gave no usable answer",
                 [("reason", &store_reasons)],
             ),
         }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
-use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
-use coffer_provider_core::mount::{MountFile, assemble};
+use coffer_provider_core::fault::{Fault, MountFault, ObjectFault, Phase, Place, Reason};
+use coffer_provider_core::mount::{Assembled, MountFile, assemble};
 use coffer_provider_core::params::{
     ClassSpec, Dialect, MountSpec, Note, Parameters, Refused, Wire, read_mount,
 };
@@ -72,6 +72,8 @@ impl Source {
 pub struct Mounted {
     /// Every file of the volume.
     pub files: Vec<MountFile>,
+    /// Its optional objects that do not exist.
+    pub absent: Vec<ObjectFault>,
     /// Whether this process answered the volume before.
     pub phase: Phase,
     /// Whether anything differs from the last answer.
@@ -192,7 +194,7 @@ impl Mounter {
         let plan = plan(spec.class.objects.iter().map(|object| &object.request));
         let fetched = self.fetch(&asker, &plan, &place, why.as_ref()).await?;
         self.keys.wait().await;
-        let files = self
+        let Assembled { files, absent } = self
             .assemble(spec, &plan, &fetched, &place)
             .inspect_err(|_| self.give_back(&asker, &plan, &fetched))?;
         let changed = self.volumes.answered(spec, &files);
@@ -204,6 +206,7 @@ impl Mounter {
         };
         Ok(Mounted {
             files,
+            absent,
             phase,
             changed,
             source,
@@ -384,7 +387,7 @@ impl Mounter {
         plan: &Plan,
         fetched: &[Result<Fetched, Fault>],
         place: &Place,
-    ) -> Result<Vec<MountFile>, MountFault> {
+    ) -> Result<Assembled, MountFault> {
         let answers = plan.by_object.iter().map(|at| match &fetched[*at] {
             Ok(answer) => Ok(answer.response.as_ref()),
             Err(fault) => Err(fault.clone()),

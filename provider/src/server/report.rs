@@ -1,13 +1,14 @@
 //! What is told of a Mount: one log line, the metrics, and the status for the driver.
 //!
 //! Names, sizes and reasons only. First mounts and changes are said at info, an unchanged refresh at
-//! debug, because it comes every 75 seconds for every volume; an identical failure once in ten minutes.
+//! debug, because it comes every 75 seconds for every volume; an identical failure, and the same optional
+//! objects being absent, once in ten minutes.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use coffer_provider_core::fault::{MountFault, Phase, Reason};
+use coffer_provider_core::fault::{MountFault, Phase, Reason, named};
 use coffer_provider_core::params::{Pod, Wire, read_subject};
 use tonic::{Code, Status};
 
@@ -65,14 +66,14 @@ impl Open<'_> {
             .metrics
             .mount_finished(mounted.phase, Code::Ok, None, took, Some(bytes));
         let (phase, source) = (mounted.phase.as_str(), mounted.source.as_str());
-        let (objects, changed, store) =
-            (mounted.files.len(), mounted.changed, mounted.store.as_str());
+        let (objects, absent) = (mounted.files.len(), mounted.absent.len());
+        let (changed, store) = (mounted.changed, mounted.store.as_str());
         let (pod, class) = (&self.pod, self.class.as_str());
         let duration_ms = took.as_millis();
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class, phase, objects, changed, source,
+                    namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class, phase, objects, absent, changed, source,
                     code = code_name(Code::Ok), duration_ms, store, "mounted"
                 )
             };
@@ -82,9 +83,30 @@ impl Open<'_> {
         } else {
             line!(debug);
         }
+        if absent > 0 {
+            self.tell_absent(&named(&mounted.absent));
+        }
         if size > SECRET_LIMIT {
             tracing::warn!(namespace = %pod.namespace, pod = %pod.name, class, bytes, "the volume is larger than a Kubernetes Secret can be");
         }
+    }
+
+    fn tell_absent(&self, objects: &str) {
+        if let Some(repeated) = self.admitted(objects) {
+            let pod = &self.pod;
+            tracing::info!(
+                namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class = %self.class, absent = objects,
+                repeated, "optional objects do not exist and are left out"
+            );
+        }
+    }
+
+    /// How many lines with this text were held back, if it is to be told now.
+    fn admitted(&self, text: &str) -> Option<u64> {
+        let key = self.report.hasher.hash_one((&self.pod, &self.class, text));
+        let gate = self.report.gate.lock();
+        gate.unwrap_or_else(PoisonError::into_inner)
+            .admit(key, Instant::now())
     }
 
     pub(super) fn failed(mut self, phase: Phase, fault: &MountFault) -> Status {
@@ -96,14 +118,7 @@ impl Open<'_> {
             .metrics
             .mount_finished(phase, code, Some(reason), took, None);
         let text = fault.to_string();
-        let key = self.report.hasher.hash_one((&self.pod, &self.class, &text));
-        let admitted = self
-            .report
-            .gate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(key, Instant::now());
-        if let Some(repeated) = admitted {
+        if let Some(repeated) = self.admitted(&text) {
             let pod = &self.pod;
             tracing::warn!(
                 namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class = %self.class, phase = phase.as_str(),

@@ -60,10 +60,10 @@ fn findings(text: &str) -> String {
 fn a_good_class_shows_its_files_and_nothing_else() {
     insta::assert_snapshot!(told(GOOD), @r"
     SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     0 problems, 0 warnings, 1 class
     ");
@@ -181,6 +181,42 @@ fn what_strict_refuses_and_what_is_often_a_mistake_is_a_warning() {
     f:24: warning: SecretProviderClass shop/app: objects[2].encoding: has no effect without secretKey; name the key to decode [no_effect]
     "#);
     assert!(!report(&[("f", &text)]).has_problems(true));
+}
+
+#[test]
+fn objects_that_may_be_absent_and_data_alone_are_shown_and_nothing_needed_is_a_remark() {
+    let text = class(&[
+        ("encoding: base64", "optional: true"),
+        (
+            "secretPath: database/creds/app?a=b",
+            "secretPath: database/creds/app\n        output: data\n        optional: false",
+        ),
+    ]);
+    insta::assert_snapshot!(told(&text), @r"
+    SecretProviderClass shop/app (f:1), provider vault
+      FILE         MODE  ENCODING  METHOD  SOURCE              KEY          OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db      password     no
+      ca.der       0644  utf-8     GET     pki/cert/ca         certificate  yes
+      all.json     0644  utf-8     GET     database/creds/app  (data)       no
+
+    0 problems, 0 warnings, 1 class
+    ");
+    let text = class(&[
+        ("filePermission: 0600", "optional: true"),
+        ("encoding: base64", "optional: true"),
+        ("?a=b", "\n        optional: true"),
+    ]);
+    insta::assert_snapshot!(findings(&text), @"f:10: warning: SecretProviderClass shop/app: objects: all objects are optional, and a mount fails while none of them exists; take optional from one that is always there, unless that is what you want [pitfall]");
+    let text = class(&[
+        ("filePermission: 0600", "optional: \"yes\""),
+        ("encoding: base64", "output: data"),
+        ("?a=b", "\n        output: Data"),
+    ]);
+    insta::assert_snapshot!(findings(&text), @r#"
+    f:15: problem: SecretProviderClass shop/app: objects[0].optional: "yes" is not a boolean; write true or false, without quotes [bad_request]
+    f:19: problem: SecretProviderClass shop/app: objects[1].output: is for objects without secretKey: with it the file is the value of that key; remove output or secretKey [bad_request]
+    f:22: problem: SecretProviderClass shop/app: objects[2].output: "Data" is not an output; did you mean data? [bad_request]
+    "#);
 }
 
 #[test]
@@ -309,10 +345,10 @@ fn a_volume_without_parameters_of_its_own_adds_nothing() {
     Deployment shop/web (web.yaml:9), volume secrets, class app
 
     SecretProviderClass shop/app (class.yaml:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     0 problems, 0 warnings, 1 class
     ");
@@ -334,10 +370,10 @@ fn attributes_of_a_volume_are_merged_over_its_class_and_linted() {
       vaultAddress  volume
 
     SecretProviderClass shop/app (class.yaml:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     1 problem, 0 warnings, 1 class
     "#);
@@ -352,14 +388,14 @@ fn attributes_of_a_volume_are_merged_over_its_class_and_linted() {
       PARAMETER  FROM
       objects    volume over class
       roleName   class
-      FILE  MODE  ENCODING  METHOD  SOURCE    KEY
-      x     0644  utf-8     GET     secret/x  k
+      FILE  MODE  ENCODING  METHOD  SOURCE    KEY  OPTIONAL
+      x     0644  utf-8     GET     secret/x  k    no
 
     SecretProviderClass shop/app (class.yaml:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     0 problems, 1 warning, 1 class
     "#);
@@ -422,8 +458,8 @@ fn lists_are_opened_and_other_kinds_are_counted() {
     );
     insta::assert_snapshot!(told(&text), @r#"
     SecretProviderClass a (f:4), provider openbao
-      FILE  MODE  ENCODING  METHOD  SOURCE  KEY
-      o     0644  utf-8     GET     p       (whole reply)
+      FILE  MODE  ENCODING  METHOD  SOURCE  KEY            OPTIONAL
+      o     0644  utf-8     GET     p       (whole reply)  no
 
     SecretProviderClass c (f:10), provider aws
       skipped: provider "aws" is not this one
@@ -439,10 +475,10 @@ fn a_file_that_is_not_yaml_is_told_with_its_line_and_the_rest_is_checked() {
     f:22: problem: column 7: not valid YAML (unclosed bracket '['); check indentation, quotes and brackets there; nothing below was checked [not_yaml]
 
     SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     1 problem, 0 warnings, 1 class
     ");
@@ -570,7 +606,8 @@ fn the_json_has_a_versioned_schema() {
                   "encoding": "utf-8",
                   "method": "GET",
                   "source": "kv/db",
-                  "key": "password"
+                  "key": "password",
+                  "optional": false
                 }
               ]
             }
@@ -605,7 +642,8 @@ fn the_json_has_a_versioned_schema() {
                   "encoding": "utf-8",
                   "method": "GET",
                   "source": "kv/db",
-                  "key": "password"
+                  "key": "password",
+                  "optional": false
                 }
               ]
             }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
-use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
-use coffer_provider_core::mount::{MountFile, assemble};
+use coffer_provider_core::fault::{Fault, MountFault, ObjectFault, Phase, Place, Reason};
+use coffer_provider_core::mount::{Assembled, MountFile, assemble};
 use coffer_provider_core::notice::Outcome;
 use coffer_provider_core::params::{
     ClassSpec, Dialect, MountSpec, Note, Parameters, Refused, Wire, read_mount,
@@ -102,6 +102,8 @@ impl Source {
 pub struct Mounted {
     /// Every file of the volume.
     pub files: Vec<MountFile>,
+    /// Its optional objects that do not exist.
+    pub absent: Vec<ObjectFault>,
     /// Whether this process answered the volume before.
     pub phase: Phase,
     /// Whether anything differs from the last answer.
@@ -252,7 +254,7 @@ impl Mounter {
         let plan = &spec.class.plan;
         let fetched = self.fetch(&asker, plan, &place, why.as_ref()).await?;
         self.keys.wait().await;
-        let files = self
+        let Assembled { files, absent } = self
             .assemble(spec, &fetched, &place)
             .inspect_err(|_| self.give_back(&asker, plan, &fetched))?;
         let oldest = fetched
@@ -265,6 +267,7 @@ impl Mounter {
         let changed = self.volumes.answered(spec, &files, read_at, now);
         Ok(Mounted {
             files,
+            absent,
             phase,
             changed,
             source: Source::of(&fetched),
@@ -445,7 +448,7 @@ impl Mounter {
         spec: &MountSpec,
         fetched: &[Result<Fetched, Fault>],
         place: &Place,
-    ) -> Result<Vec<MountFile>, MountFault> {
+    ) -> Result<Assembled, MountFault> {
         let read: Vec<_> = fetched
             .iter()
             .map(|answer| answer.as_ref().map_err(Fault::clone)?.response())

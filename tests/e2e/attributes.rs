@@ -6,9 +6,10 @@ use anyhow::{Context, Result, ensure};
 use coffer_tests::driver::{Class, Pod, Volume};
 use coffer_tests::provider::ProviderProcess;
 use coffer_tests::scripted::ScriptedStore;
+use coffer_tests::vault::KvVersion;
 use serde_json::json;
 
-use crate::stage::{failure, has, mount, object, provider, text, texts};
+use crate::stage::{failure, has, mount, object, provider, text, texts, unique};
 use crate::world::{run, store};
 
 /// §3 objectName, §15 case 4: names may be nested, and each file gets its own
@@ -256,6 +257,85 @@ fn an_unknown_encoding_is_refused_before_any_read() -> Result<()> {
                 &["invalid encoding type. Should be utf-8, base64, or hex"],
             )
             .await?;
+        }
+        Ok(())
+    })
+}
+
+/// §3 optional: what is neither true nor false is refused before any read
+#[test]
+fn a_flag_that_is_no_boolean_is_refused_before_any_read() -> Result<()> {
+    run(async {
+        let provider = provider(&[]).await?;
+        for written in ["yes", "\"true\"", "1", "[true]"] {
+            let objects = object("o", "secret/data/x", &format!("optional: {written}"));
+            let expected = ["objects[0].optional", "write true or false, without quotes"];
+            let outcome = refused(&provider, &objects, &expected).await;
+            outcome.with_context(|| written.to_owned())?;
+        }
+        Ok(())
+    })
+}
+
+/// §3 output: data alone is what the engine holds, as one line of sorted JSON, the same at every poll
+#[test]
+fn data_alone_is_the_json_of_what_the_engine_holds() -> Result<()> {
+    run(async {
+        let (store, provider) = (store().await?, provider(&[]).await?);
+        let data = json!({"b": "<&>", "a": 10, "data": {"inner": [1, null]}});
+        let path = store.secret("output", &data).await?;
+        let kv1 = unique("output");
+        store.vault.enable_kv(&kv1, KvVersion::V1).await?;
+        store.vault.kv1_put(&kv1, "s", &data).await?;
+        let objects = object("two", &path, "output: data")
+            + &object("one", &format!("{kv1}/s"), "output: data")
+            + &object(
+                "hash",
+                "sys/tools/hash",
+                "method: POST, secretArgs: {input: aGk=}, output: data",
+            )
+            + &object("full", &path, "output: full")
+            + &object("unset", &path, "");
+        let volume = store.volume(store.class(&objects))?;
+        let first = mount(&provider, &volume).await?;
+        let files = texts(&first)?;
+        let expected = r#"{"a":10,"b":"\u003c\u0026\u003e","data":{"inner":[1,null]}}"#;
+        assert_eq!(
+            (files["two"].as_str(), files["one"].as_str()),
+            (expected, expected)
+        );
+        assert_eq!(
+            files["hash"],
+            r#"{"sum":"8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"}"#
+        );
+        ensure!(
+            files["full"].starts_with("{\"request_id\""),
+            "{}",
+            files["full"]
+        );
+        assert_eq!(files["full"], files["unset"]);
+        let again = mount(&provider, &volume).await?;
+        assert_eq!(
+            (texts(&again)?, again.versions()?),
+            (files, first.versions()?)
+        );
+        Ok(())
+    })
+}
+
+/// §3 output: another word, and output beside a key, are refused before any read
+#[test]
+fn an_output_that_cannot_be_meant_is_refused_before_any_read() -> Result<()> {
+    run(async {
+        let provider = provider(&[]).await?;
+        for (rest, expected) in [
+            ("output: Data", "did you mean data?"),
+            ("output: json", "write full or data"),
+            ("output: data, secretKey: k", "remove output or secretKey"),
+            ("output: full, secretKey: k", "remove output or secretKey"),
+        ] {
+            let objects = object("o", "secret/data/x", rest);
+            refused(&provider, &objects, &["objects[0].output", expected]).await?;
         }
         Ok(())
     })

@@ -13,6 +13,7 @@ mod engines;
 mod events;
 mod examples;
 mod flags;
+mod optional;
 mod parameters;
 mod rows;
 mod stage;

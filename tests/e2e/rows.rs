@@ -33,7 +33,7 @@ const PARAMETERS: &[&str] = &[
     "volumeAttributes",
 ];
 
-/// The attributes of an object.
+/// The attributes of an object, ours behind those of the peers.
 const ATTRIBUTES: &[&str] = &[
     "objectName",
     "secretPath",
@@ -42,6 +42,8 @@ const ATTRIBUTES: &[&str] = &[
     "secretArgs",
     "filePermission",
     "encoding",
+    "optional",
+    "output",
     "unknown keys",
 ];
 

@@ -30,7 +30,7 @@ use screen::Screen;
 use store::Store;
 
 /// Which examples, and how many pods of each. `kubernetes-auth`, `namespaces` and `tls` need more than a dev store.
-const PODS: [(&str, usize); 8] = [
+const PODS: [(&str, usize); 9] = [
     ("jwt-auth", 1),
     ("kv-v1", 1),
     ("kv-v2", 3),
@@ -39,6 +39,7 @@ const PODS: [(&str, usize); 8] = [
     ("leased", 2),
     ("whole-json", 1),
     ("encodings", 1),
+    ("optional", 1),
 ];
 /// Which of them gets a new secret, and the file that holds it.
 const ROTATED: (&str, &str) = ("kv-v2", "api/token");

@@ -5,6 +5,7 @@
 
 use crate::fault::{Fault, Reason};
 use crate::gojson::Json;
+use crate::output::Output;
 use crate::params::{Dialect, ObjectSpec};
 use crate::problem::shown;
 use crate::response::Response;
@@ -20,11 +21,8 @@ pub fn extract(
     dialect: Dialect,
 ) -> Result<SecretBytes, Fault> {
     let key = &spec.object.secret_key;
-    if key.is_empty() {
-        return Ok(response.whole(dialect));
-    }
     let path = shown(&spec.object.secret_path);
-    let data = response.data().ok_or_else(|| {
+    let no_data = || {
         Fault::new(
             Reason::NotFound,
             format!(
@@ -33,7 +31,18 @@ pub fn extract(
             ),
             "check that the path holds data",
         )
-    })?;
+    };
+    if key.is_empty() {
+        return match spec.output {
+            Output::Full => Ok(response.whole(dialect)),
+            Output::Data => response
+                .data()
+                .and_then(data_only)
+                .map(|data| SecretBytes::new(data.to_bytes()))
+                .ok_or_else(no_data),
+        };
+    }
+    let data = response.data().ok_or_else(no_data)?;
     let value = look_up(data, key).ok_or_else(|| {
         Fault::new(
             Reason::NotFound,
@@ -60,14 +69,26 @@ pub fn extract(
 /// first, and the inner map is still searched, so that what the peers find is found.
 fn look_up<'a>(data: &'a Json, key: &str) -> Option<&'a Json> {
     let inner = data.get("data").filter(|inner| inner.as_object().is_some());
-    let is_kv2 = data
-        .get("metadata")
-        .is_some_and(|metadata| metadata.as_object().is_some());
     match inner {
-        Some(inner) if is_kv2 => inner.get(key),
+        Some(inner) if has_metadata(data) => inner.get(key),
         Some(inner) => data.get(key).or_else(|| inner.get(key)),
         None => data.get(key),
     }
+}
+
+/// What the engine holds, without what KV version 2 says about it; none where a version has no data.
+fn data_only(data: &Json) -> Option<&Json> {
+    match data.get("data") {
+        Some(Json::Null) if has_metadata(data) => None,
+        Some(inner) if has_metadata(data) && inner.as_object().is_some() => Some(inner),
+        _ => Some(data),
+    }
+}
+
+/// The mark of KV version 2.
+fn has_metadata(data: &Json) -> bool {
+    data.get("metadata")
+        .is_some_and(|metadata| metadata.as_object().is_some())
 }
 
 /// A string gives its text; everything else its JSON.
@@ -197,6 +218,50 @@ mod tests {
         .unwrap_err();
         assert_eq!(reason, Reason::BadValue);
         assert!(!what.contains("canary"), "{what}");
+    }
+
+    #[test]
+    fn data_alone_is_sorted_json_without_what_kv2_says_about_it() {
+        for (body, expected) in [
+            (
+                r#"{"request_id":"1","data":{"data":{"b":"<&>","a":1.0},"metadata":{"version":1}}}"#,
+                r#"{"a":1.0,"b":"\u003c\u0026\u003e"}"#,
+            ),
+            (r#"{"data":{"data":{},"metadata":{}}}"#, "{}"),
+            (
+                r#"{"data":{"b":[1, null],"a":{"d":1,"c":2}}}"#,
+                r#"{"a":{"c":2,"d":1},"b":[1,null]}"#,
+            ),
+            (
+                r#"{"data":{"data":{"k":1},"other":1}}"#,
+                r#"{"data":{"k":1},"other":1}"#,
+            ),
+            (
+                r#"{"data":{"data":"text","metadata":{}}}"#,
+                r#"{"data":"text","metadata":{}}"#,
+            ),
+            (r#"{"data":{}}"#, "{}"),
+            (r#"{"k":"bare"}"#, r#"{"k":"bare"}"#),
+        ] {
+            assert_eq!(
+                value("output: data", body).as_deref(),
+                Ok(expected),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_without_data_has_no_data_alone() {
+        for body in [
+            r#"{"data":null,"warnings":["w1"]}"#,
+            r#"{"lease_id":"","warnings":["w1"]}"#,
+            r#"{"data":{"data":null,"metadata":{"destroyed":true}},"warnings":["w1"]}"#,
+        ] {
+            let (reason, what) = value("output: data", body).unwrap_err();
+            assert_eq!(reason, Reason::NotFound);
+            assert_eq!(what, r#"empty response from "p", warnings: [w1]"#);
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod tests;
 
 use crate::problem::Problem;
 
+pub use line::named;
+
 /// One thing that went wrong, with its cause and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {hint} [{}]", reason.as_str())]

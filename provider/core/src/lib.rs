@@ -18,12 +18,14 @@ pub mod fault;
 pub mod file;
 /// JSON as Go's encoding/json writes it.
 pub mod gojson;
-/// The reply of a Mount, all or nothing.
+/// The reply of a Mount, all or nothing but for objects that are marked optional.
 pub mod mount;
 /// Which news of a volume's republishes are told.
 pub mod notice;
 /// The `objects` parameter: YAML read as the Go peers read it.
 pub mod object;
+/// The `output` attribute.
+pub mod output;
 /// The attributes of a Mount become a `MountSpec`, or the list of all their problems.
 pub mod params;
 /// What the operator allows a class to name.

@@ -1,4 +1,5 @@
-//! The reply of a Mount: every file with its version, or every object that failed. Never a part.
+//! The reply of a Mount: every file with its version, or every object that failed. Never a part, but for
+//! objects marked optional that do not exist.
 
 use crate::extract::extract;
 use crate::fault::{Fault, MountFault, ObjectFault, Place, Reason};
@@ -19,13 +20,23 @@ pub struct MountFile {
     pub version: String,
 }
 
+/// What a Mount delivers.
+pub struct Assembled {
+    /// The files in the order of the class; at least one.
+    pub files: Vec<MountFile>,
+    /// The optional objects that do not exist, and why it is known.
+    pub absent: Vec<ObjectFault>,
+}
+
 /// How many bytes of a reply are not file contents, per file: field tags, lengths, mode and a version.
 const OVERHEAD_PER_FILE: usize = 96;
 
-/// Builds the files of a Mount from the answers to its objects, in their order.
+/// Builds the files of a Mount from the answers to its objects, in their order. An optional object whose
+/// path, version or key does not exist is left out; every other fault of it counts as any object's.
 ///
 /// # Errors
-/// Every object that failed, or a reply above `limit` bytes.
+/// Every object that failed; every object when all are optional and absent, because the driver takes a
+/// reply without files for success; or a reply above `limit` bytes.
 pub fn assemble<'a>(
     spec: &MountSpec,
     answers: impl IntoIterator<Item = Result<&'a Response, Fault>>,
@@ -33,9 +44,9 @@ pub fn assemble<'a>(
     key: Option<&VersionKey>,
     limit: usize,
     place: &Place,
-) -> Result<Vec<MountFile>, MountFault> {
+) -> Result<Assembled, MountFault> {
     let mut files = Vec::with_capacity(spec.class.objects.len());
-    let mut failed = Vec::new();
+    let (mut failed, mut absent) = (Vec::new(), Vec::new());
     for (object, answer) in spec.class.objects.iter().zip(answers) {
         match answer.and_then(|response| extract(object, response, dialect)) {
             Ok(contents) => files.push(MountFile {
@@ -46,12 +57,23 @@ pub fn assemble<'a>(
                     .unwrap_or_default(),
                 contents,
             }),
-            Err(fault) => failed.push(ObjectFault {
-                name: object.object.name.clone(),
-                path: object.request.path.clone(),
-                fault,
-            }),
+            Err(fault) => {
+                let may_be_absent = object.object.optional && fault.reason == Reason::NotFound;
+                let into = if may_be_absent {
+                    &mut absent
+                } else {
+                    &mut failed
+                };
+                into.push(ObjectFault {
+                    name: object.object.name.clone(),
+                    path: object.request.path.clone(),
+                    fault,
+                });
+            }
         }
+    }
+    if files.is_empty() && failed.is_empty() {
+        failed = absent.drain(..).map(needed).collect();
     }
     if !failed.is_empty() {
         let total = spec.class.objects.len();
@@ -62,7 +84,19 @@ pub fn assemble<'a>(
         });
     }
     check_size(&files, limit)?;
-    Ok(files)
+    Ok(Assembled { files, absent })
+}
+
+/// An absent object of a class in which nothing else is there.
+fn needed(object: ObjectFault) -> ObjectFault {
+    let hint = format!(
+        "{}; a volume needs a file, and all objects of the class are optional and absent",
+        object.fault.hint
+    );
+    ObjectFault {
+        fault: object.fault.with_hint(hint),
+        ..object
+    }
 }
 
 /// The size of the reply on the wire, never less than it is.
@@ -102,8 +136,8 @@ fn mebibytes(bytes: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use super::{MountFile, assemble, reply_size};
-    use crate::fault::{Fault, MountFault, Place, Reason};
+    use super::{Assembled, assemble, reply_size};
+    use crate::fault::{Fault, MountFault, ObjectFault, Place, Reason};
     use crate::params::{ClassSpec, Dialect, MountSpec, Parameters, Wire, read_mount};
     use crate::response::{Head, Response};
     use crate::version::VersionKey;
@@ -133,7 +167,7 @@ mod tests {
         spec: &MountSpec,
         answers: Vec<Result<&Response, Fault>>,
         limit: usize,
-    ) -> Result<Vec<MountFile>, MountFault> {
+    ) -> Result<Assembled, MountFault> {
         let key = VersionKey::new(vec![7; 32]);
         assemble(
             spec,
@@ -151,8 +185,9 @@ mod tests {
             "[{objectName: b, secretPath: p, secretKey: k}, {objectName: a/x, secretPath: p, secretKey: k, filePermission: 0600}]",
         );
         let reply = response(r#"{"data":{"k":"v"}}"#);
-        let files =
+        let Assembled { files, absent } =
             build(&spec, vec![Ok(&reply), Ok(&reply)], 1000).unwrap_or_else(|f| panic!("{f}"));
+        assert!(absent.is_empty());
         let seen: Vec<_> = files
             .iter()
             .map(|f| (f.path.as_str(), f.mode, f.contents.expose()))
@@ -170,6 +205,7 @@ mod tests {
             let reply = response(body);
             build(&spec, vec![Ok(&reply)], 1000)
                 .unwrap_or_else(|f| panic!("{f}"))
+                .files
                 .remove(0)
                 .version
         };
@@ -191,10 +227,81 @@ mod tests {
         let MountFault::Objects { total, failed, .. } = &fault else {
             panic!("{fault}")
         };
-        let names: Vec<_> = failed.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(
-            (*total, names, fault.reason()),
+            (*total, names(failed), fault.reason()),
             (3, vec!["a", "c"], Reason::NotFound)
+        );
+    }
+
+    const TWO_OF_ONE_PATH: &str = "[{objectName: a, secretPath: p, secretKey: k}, {objectName: b, secretPath: p, secretKey: no, optional: true}]";
+
+    fn absent(status: &str) -> Fault {
+        Fault::new(
+            Reason::NotFound,
+            format!("not found: Code: {status}"),
+            "check path and version",
+        )
+    }
+
+    fn names(objects: &[ObjectFault]) -> Vec<&str> {
+        objects.iter().map(|object| object.name.as_str()).collect()
+    }
+
+    #[test]
+    fn an_optional_object_that_does_not_exist_is_left_out_and_named() {
+        let reply = response(r#"{"data":{"k":"v"}}"#);
+        let of_path = "[{objectName: a, secretPath: p, secretKey: k}, {objectName: b, secretPath: q, optional: true}]";
+        for (objects, answer) in [(TWO_OF_ONE_PATH, Ok(&reply)), (of_path, Err(absent("404")))] {
+            let built = build(&spec(objects), vec![Ok(&reply), answer], 1000)
+                .unwrap_or_else(|f| panic!("{f}"));
+            assert_eq!((built.files.len(), names(&built.absent)), (1, vec!["b"]));
+            assert_eq!(built.files[0].path, "a");
+        }
+    }
+
+    #[test]
+    fn an_optional_object_of_a_shared_request_is_judged_by_itself() {
+        let all_absent = build(
+            &spec(TWO_OF_ONE_PATH),
+            vec![Err(absent("404")), Err(absent("404"))],
+            1000,
+        );
+        let Some(MountFault::Objects { total, failed, .. }) = all_absent.err() else {
+            panic!("a needed object is absent")
+        };
+        assert_eq!(
+            (total, names(&failed)),
+            (2, vec!["a"]),
+            "only the needed one failed"
+        );
+    }
+
+    #[test]
+    fn an_optional_object_that_fails_in_another_way_fails_the_mount() {
+        let spec = spec(&TWO_OF_ONE_PATH.replace("secretKey: no", "secretKey: k, encoding: hex"));
+        let reply = response(r#"{"data":{"k":"v"}}"#);
+        for reason in Reason::ALL {
+            if reason == Reason::NotFound {
+                continue;
+            }
+            let answers = vec![Ok(&reply), Err(Fault::new(reason, "w", "h"))];
+            let fault = build(&spec, answers, 1000).err().unwrap();
+            assert_eq!(fault.reason(), reason);
+        }
+        let bad_value = build(&spec, vec![Ok(&reply), Ok(&reply)], 1000);
+        assert_eq!(bad_value.err().unwrap().reason(), Reason::BadValue);
+    }
+
+    #[test]
+    fn a_mount_whose_objects_are_all_absent_fails_and_names_them() {
+        let spec = spec(&TWO_OF_ONE_PATH.replace("secretKey: k}", "secretKey: k, optional: true}"));
+        let fault = build(&spec, vec![Err(absent("404")), Err(absent("404"))], 1000);
+        let text = fault.err().unwrap().to_string();
+        assert!(
+            text.starts_with("2 of 2 objects failed: \"a\", \"b\": not found")
+                && text.contains("a volume needs a file")
+                && text.ends_with("[not_found]"),
+            "{text}"
         );
     }
 
@@ -202,8 +309,8 @@ mod tests {
     fn a_reply_above_the_limit_is_refused_with_its_size() {
         let spec = spec("[{objectName: a, secretPath: p, secretKey: k}]");
         let reply = response(&format!(r#"{{"data":{{"k":"{}"}}}}"#, "x".repeat(3 << 20)));
-        let size =
-            reply_size(&build(&spec, vec![Ok(&reply)], 4 << 20).unwrap_or_else(|f| panic!("{f}")));
+        let built = build(&spec, vec![Ok(&reply)], 4 << 20).unwrap_or_else(|f| panic!("{f}"));
+        let size = reply_size(&built.files);
         assert!(build(&spec, vec![Ok(&reply)], size).is_ok());
         let fault = build(&spec, vec![Ok(&reply)], size - 1).err().unwrap();
         assert_eq!(fault.reason(), Reason::TooLarge);

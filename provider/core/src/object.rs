@@ -40,6 +40,10 @@ pub struct Object {
     pub file_permission: u32,
     /// `encoding`, as written.
     pub encoding: String,
+    /// `optional`: whether the file may be missing.
+    pub optional: bool,
+    /// `output`, as written.
+    pub output: String,
     /// Keys that mean nothing to us, in the order of the text.
     pub unknown_keys: Vec<String>,
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::gojson::write_string;
 use crate::object::Object;
+use crate::output::Output;
 
 /// The key of the versions, shared by all nodes through a Kubernetes Secret. No Debug.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ fn configuration(object: &Object) -> Zeroizing<Vec<u8>> {
         secret_args,
         file_permission,
         encoding,
+        optional,
+        output,
         unknown_keys: _,
     } = object;
     let mut out = Zeroizing::new(Vec::new());
@@ -65,6 +68,13 @@ fn configuration(object: &Object) -> Zeroizing<Vec<u8>> {
     }
     out.extend_from_slice(format!(r#","FilePermission":{file_permission},"Encoding":"#).as_bytes());
     write_string(&mut out, encoding);
+    // The peers have no such attributes: they stand here only where they are used.
+    if *optional {
+        out.extend_from_slice(br#","Optional":true"#);
+    }
+    if Output::parse(output) == Some(Output::Data) {
+        out.extend_from_slice(br#","Output":"data""#);
+    }
     out.push(b'}');
     out
 }
@@ -119,6 +129,45 @@ mod tests {
         ] {
             let written = configuration(&single(text));
             assert_eq!(std::str::from_utf8(&written).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn attributes_that_the_peers_do_not_have_count_only_where_they_are_used() {
+        let key = VersionKey::new(vec![7; 32]).unwrap();
+        let plain = "objectName: a, secretPath: secret/data/a";
+        for (rest, contents, added, version) in [
+            (
+                "secretKey: k, optional: true",
+                "v",
+                r#","Optional":true}"#,
+                "iaqwxLfc6Lw6CYKu35t9uOQgOas0Qr3peR-onEWYWcE=",
+            ),
+            (
+                "output: data",
+                r#"{"k":"v"}"#,
+                r#","Output":"data"}"#,
+                "lrjr055H4zS5DoQGjRP7jzFggCFJQW9dhHimlzeixSE=",
+            ),
+            (
+                "output: data, optional: true, filePermission: 0600",
+                r#"{"k":"v"}"#,
+                r#","Optional":true,"Output":"data"}"#,
+                "ZvTjARx8D7chr7woJ-AI6uMaA2I3nrKQVtsPaPkKMFc=",
+            ),
+            (
+                "output: full, optional: false",
+                r#"{"k":"v"}"#,
+                r#","Encoding":""}"#,
+                "vSodyl9zJPtKcZB8xtgfnwsUVO1K0zh4E4p34mKIv1g=",
+            ),
+        ] {
+            let object = single(&format!("[{{{plain}, {rest}}}]"));
+            let written = configuration(&object);
+            let written = std::str::from_utf8(&written).unwrap();
+            assert!(written.ends_with(added), "{written}");
+            let made = object_version(&key, &object, contents.as_bytes());
+            assert_eq!(made, version, "{rest}");
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use coffer_provider_core::fault::ObjectFault;
 use coffer_provider_core::mount::MountFile;
 use coffer_provider_core::params::{MountSpec, Wire};
 use coffer_provider_core::problem::one_line;
@@ -45,6 +46,15 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     directory: Option<String>,
     files: Vec<FileLine>,
+    /// Optional objects that do not exist.
+    absent: Vec<AbsentLine>,
+}
+
+#[derive(Serialize)]
+struct AbsentLine {
+    name: String,
+    path: String,
+    what: String,
 }
 
 #[derive(Serialize)]
@@ -138,6 +148,7 @@ fn carry_out(
         milliseconds,
         directory: directory.map(|path| path.display().to_string()),
         files: mounted.files.iter().map(line).collect(),
+        absent: mounted.absent.into_iter().map(absent_line).collect(),
     })
 }
 
@@ -234,6 +245,14 @@ fn line(file: &MountFile, has_versions: bool, show: bool) -> FileLine {
     }
 }
 
+fn absent_line(object: ObjectFault) -> AbsentLine {
+    AbsentLine {
+        what: one_line(&object.fault.what),
+        name: object.name,
+        path: object.path,
+    }
+}
+
 fn table(report: &Report) -> String {
     let Report {
         schema: _,
@@ -242,6 +261,7 @@ fn table(report: &Report) -> String {
         milliseconds,
         directory,
         files,
+        absent,
     } = report;
     let count = match files.len() {
         1 => "1 file".to_owned(),
@@ -270,14 +290,23 @@ fn table(report: &Report) -> String {
             let _ = writeln!(out, "      {}", one_line(text));
         }
     }
+    for AbsentLine { name, path, what } in absent {
+        let (name, path) = (one_line(name), one_line(path));
+        let _ = writeln!(
+            out,
+            "  {:<15}  {name}  (optional, path {path}): {what}",
+            "absent"
+        );
+    }
     out
 }
 
 #[cfg(test)]
 mod tests {
+    use coffer_provider_core::fault::{Fault, Reason};
     use coffer_provider_core::secret::SecretBytes;
 
-    use super::{MountFile, Report, line, table};
+    use super::{MountFile, ObjectFault, Report, absent_line, line, table};
 
     fn told(contents: &[u8], show: bool) -> (String, String) {
         let file = MountFile {
@@ -293,6 +322,7 @@ mod tests {
             milliseconds: 5,
             directory: None,
             files: vec![line(&file, true, show)],
+            absent: Vec::new(),
         };
         (table(&report), serde_json::to_string(&report).unwrap())
     }
@@ -307,6 +337,32 @@ mod tests {
         );
         let (text, json) = told(b"canary\n", true);
         assert!(text.ends_with("\n      canary\n") && json.contains(r#""value":"canary\n""#));
+    }
+
+    #[test]
+    fn absent_objects_are_told_with_path_and_cause() {
+        let fault = Fault::new(Reason::NotFound, "not found: Code: 404", "h");
+        let report = Report {
+            schema: "coffer.mount/v1",
+            class: "c".to_owned(),
+            store: "s:1".to_owned(),
+            milliseconds: 5,
+            directory: None,
+            files: Vec::new(),
+            absent: vec![absent_line(ObjectFault {
+                name: "d/g".to_owned(),
+                path: "secret/data/x".to_owned(),
+                fault,
+            })],
+        };
+        let text = table(&report);
+        let told =
+            "\n  absent           d/g  (optional, path secret/data/x): not found: Code: 404\n";
+        assert!(text.ends_with(told), "{text}");
+        let json = serde_json::to_string(&report).unwrap();
+        let told =
+            r#""absent":[{"name":"d/g","path":"secret/data/x","what":"not found: Code: 404"}]"#;
+        assert!(json.contains(told), "{json}");
     }
 
     #[test]

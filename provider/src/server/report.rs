@@ -1,13 +1,14 @@
 //! What is told of a Mount: one log line, the metrics, the status for the driver, and perhaps an Event.
 //!
 //! Names, sizes and reasons only. First mounts and changes are said at info, an unchanged refresh at
-//! debug, because it comes every 75 seconds for every volume; an identical failure once in ten minutes.
+//! debug, because it comes every 75 seconds for every volume; an identical failure, and the same optional
+//! objects being absent, once in ten minutes.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use coffer_provider_core::fault::{MountFault, Phase, Reason};
+use coffer_provider_core::fault::{MountFault, Phase, Reason, named};
 use coffer_provider_core::params::{Pod, Wire, read_subject};
 use coffer_provider_core::problem::shown;
 use tonic::{Code, Status};
@@ -83,14 +84,14 @@ impl Open<'_> {
             Source::Stale(reason) => self.report.metrics.served_stale(reason),
         }
         let (phase, source) = (mounted.phase.as_str(), mounted.source.as_str());
-        let (objects, changed, store) =
-            (mounted.files.len(), mounted.changed, mounted.store.as_str());
+        let (objects, absent) = (mounted.files.len(), mounted.absent.len());
+        let (changed, store) = (mounted.changed, mounted.store.as_str());
         let (pod, class) = (&self.pod, self.class.as_str());
         let duration_ms = took.as_millis();
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class, phase, objects, changed, source,
+                    namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class, phase, objects, absent, changed, source,
                     code = code_name(Code::Ok), reason = stale.map(Reason::as_str), duration_ms, store, "mounted"
                 )
             };
@@ -99,6 +100,9 @@ impl Open<'_> {
             line!(info);
         } else {
             line!(debug);
+        }
+        if absent > 0 {
+            self.tell_absent(&named(&mounted.absent));
         }
         if size > SECRET_LIMIT {
             tracing::warn!(namespace = %pod.namespace, pod = %pod.name, class, bytes, "the volume is larger than a Kubernetes Secret can be");
@@ -122,6 +126,16 @@ impl Open<'_> {
                 namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class = %self.class, source = "stale",
                 reason = reason.as_str(), age_s = age.as_secs(), repeated,
                 "answered with old bytes: the store gives no usable answer"
+            );
+        }
+    }
+
+    fn tell_absent(&self, objects: &str) {
+        if let Some(repeated) = self.report.admit((&self.pod, &self.class, objects)) {
+            let pod = &self.pod;
+            tracing::info!(
+                namespace = %pod.namespace, pod = %pod.name, pod_uid = %pod.uid, class = %self.class, absent = objects,
+                repeated, "optional objects do not exist and are left out"
             );
         }
     }

@@ -39,13 +39,8 @@ pub struct Read {
     pub began: Instant,
 }
 
-/// What memory says to a Mount.
-pub enum Recalled {
-    /// The answer, fresh enough.
-    Answer(Read),
-    /// The store denied it a moment ago.
-    Denied(Fault),
-}
+/// What the store said last, fresh or not: an answer, or that there is none at this path.
+pub type Said = Result<Read, Fault>;
 
 /// Everything that is remembered.
 pub struct Memory {
@@ -72,6 +67,8 @@ struct Sought<'a>(SessionId, &'a Request);
 
 enum Content {
     Read(Read),
+    /// There is nothing at this path; optional objects ask again at every republish.
+    Missing(Fault, Instant),
     Denied(Fault, Instant),
 }
 
@@ -102,31 +99,31 @@ impl Memory {
         request: &Request,
         phase: Phase,
         interval: Duration,
-    ) -> Option<Recalled> {
+    ) -> Option<Said> {
         let now = self.chance.instant();
         let mut table = self.lock();
         let entry = table.entries.get_mut(&Sought(session, request))?;
         entry.used = now;
-        match &entry.content {
-            Content::Read(read) => {
-                let age = now.saturating_duration_since(read.began);
-                (age < promised(phase, interval, entry.luck))
-                    .then(|| Recalled::Answer(read.clone()))
-            }
-            Content::Denied(fault, at) => {
-                let age = now.saturating_duration_since(*at);
-                let remembered = age < denial_life(interval, entry.luck);
-                self.metrics.cache_lookup(CacheName::Denied, remembered);
-                remembered.then(|| Recalled::Denied(fault.clone()))
-            }
+        let age = now.saturating_duration_since(entry.content.since());
+        let limit = match entry.content {
+            Content::Read(_) | Content::Missing(..) => promised(phase, interval, entry.luck),
+            Content::Denied(..) => denial_life(interval, entry.luck),
+        };
+        let is_fresh = age < limit;
+        if matches!(entry.content, Content::Denied(..)) {
+            self.metrics.cache_lookup(CacheName::Denied, is_fresh);
         }
+        is_fresh.then(|| entry.content.said())
     }
 
-    /// The last good answer, however old.
+    /// What the store said last, however old, and when. A denial does not count: whether it still holds is
+    /// for the store to say.
     #[must_use]
-    pub fn last_good(&self, session: SessionId, request: &Request) -> Option<Read> {
-        match &self.lock().entries.get(&Sought(session, request))?.content {
-            Content::Read(read) => Some(read.clone()),
+    pub fn last(&self, session: SessionId, request: &Request) -> Option<(Said, Instant)> {
+        let table = self.lock();
+        let content = &table.entries.get(&Sought(session, request))?.content;
+        match content {
+            Content::Read(_) | Content::Missing(..) => Some((content.said(), content.since())),
             Content::Denied(..) => None,
         }
     }
@@ -149,9 +146,9 @@ impl Memory {
         self.put(session, request, Content::Denied(fault.clone(), now));
     }
 
-    /// Forgets what was good: the store says that it is gone.
-    pub fn forget(&self, session: SessionId, request: &Request) {
-        self.lock().remove(&Sought(session, request));
+    /// Remembers that there is nothing at this path; what was there before does not come back.
+    pub fn miss(&self, session: SessionId, request: &Arc<Request>, fault: &Fault, began: Instant) {
+        self.put(session, request, Content::Missing(fault.clone(), began));
     }
 
     /// Forgets a login's answers with the login.
@@ -178,11 +175,11 @@ impl Memory {
             luck: self.chance.random(),
             used: self.chance.instant(),
         };
+        let mut table = self.lock();
         if entry.size() > self.limit {
-            return self.forget(session, request);
+            return table.remove(&Sought(session, request));
         }
         let request = Arc::clone(request);
-        let mut table = self.lock();
         table.insert(Key { session, request }, entry);
         if table.bytes > self.limit {
             self.metrics.cache_evicted(CacheName::Memory);
@@ -248,7 +245,14 @@ impl Content {
     const fn since(&self) -> Instant {
         match self {
             Self::Read(read) => read.began,
-            Self::Denied(_, at) => *at,
+            Self::Missing(_, at) | Self::Denied(_, at) => *at,
+        }
+    }
+
+    fn said(&self) -> Said {
+        match self {
+            Self::Read(read) => Ok(read.clone()),
+            Self::Missing(fault, _) | Self::Denied(fault, _) => Err(fault.clone()),
         }
     }
 }
@@ -257,7 +261,7 @@ impl Entry {
     fn size(&self) -> usize {
         match &self.content {
             Content::Read(read) => OVERHEAD + read.body.len(),
-            Content::Denied(..) => OVERHEAD,
+            Content::Missing(..) | Content::Denied(..) => OVERHEAD,
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use super::flights::Flights;
 use super::http::Stores;
 use super::kept::{Kept, KeptKey};
-use super::memory::{Memory, Recalled};
+use super::memory::Memory;
 use super::session::{JwtSource, Session, Sessions, StoreToken};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::Chance;
@@ -163,10 +163,7 @@ impl Reads {
         let recalled = self.memory.recall(session, request, phase, asker.interval);
         self.metrics
             .cache_lookup(CacheName::Memory, recalled.is_some());
-        match recalled? {
-            Recalled::Answer(read) => Some(Ok(Fetched::recalled(read, Origin::Memory))),
-            Recalled::Denied(fault) => Some(Err(fault)),
-        }
+        Some(recalled?.map(|read| Fetched::recalled(read, Origin::Memory)))
     }
 
     /// What was issued for this pod, for whoever proved to be that pod's account.
@@ -190,20 +187,25 @@ impl Reads {
             .into_iter()
             .map(
                 |at| match self.old_one(asker, &requests[at], fault.reason) {
-                    Some(old) => Ok((at, Ok(old))),
+                    Some(old) => Ok((at, old)),
                     None => Err(fault.clone()),
                 },
             )
             .collect()
     }
 
-    /// The last good answer, where it may stand in for one that did not come.
-    fn old_one(&self, asker: &Asker, request: &Request, reason: Reason) -> Option<Fetched> {
-        let read = self.memory.last_good(asker.session.id(), request)?;
-        let age = self.chance.instant().saturating_duration_since(read.began);
+    /// What the store said last, where it may stand in for an answer that did not come.
+    fn old_one(
+        &self,
+        asker: &Asker,
+        request: &Request,
+        reason: Reason,
+    ) -> Option<Result<Fetched, Fault>> {
+        let (said, at) = self.memory.last(asker.session.id(), request)?;
+        let age = self.chance.instant().saturating_duration_since(at);
         self.rules
             .may_answer_stale(asker.phase, reason, age)
-            .then(|| Fetched::recalled(read, Origin::Stale(reason)))
+            .then(|| said.map(|read| Fetched::recalled(read, Origin::Stale(reason))))
     }
 
     /// Asks the store for the requests at these places, side by side.
@@ -248,7 +250,10 @@ impl Reads {
                     told(failed, request)
                 }),
         };
-        asked.or_else(|fault| self.old_one(asker, request, fault.reason).ok_or(fault))
+        asked.or_else(|fault| {
+            self.old_one(asker, request, fault.reason)
+                .unwrap_or(Err(fault))
+        })
     }
 
     async fn login(&self, asker: &Asker) -> Result<Arc<StoreToken>, Fault> {

@@ -144,6 +144,27 @@ fn leased_credentials_keep_their_login_only_when_they_are_written() -> Result<()
 }
 
 #[test]
+fn absent_objects_are_shown_beside_the_files() -> Result<()> {
+    world::run(async {
+        let (store, desk) = (store().await?, Desk::new()?);
+        let path = store.secret("cli", &json!({"k": CANARY})).await?;
+        let objects = object("o", &path, "secretKey: k")
+            + &object("d/late", &path, "secretKey: none, optional: true");
+        let class = desk.class("c.yaml", &store.class(&objects))?;
+        let token = desk.token(store, "vault")?;
+        let mount = ["mount", &class, "--token-file", &token];
+        let told = run(&mount)?;
+        let absent = format!("  absent           d/late  (optional, path {path}): ");
+        told.expect(0, &["1 file", &absent, "does not exist at the secret path"])?;
+        let report = run(&[&mount[..], &["--output", "json"]].concat())?.json()?;
+        assert_eq!(report["files"].as_array().map(Vec::len), Some(1));
+        assert_eq!(report["absent"][0]["name"], "d/late");
+        assert_eq!(report["absent"][0]["path"], json!(path));
+        Ok(())
+    })
+}
+
+#[test]
 fn a_store_token_is_used_and_not_given_back() -> Result<()> {
     world::run(async {
         let (store, desk) = (store().await?, Desk::new()?);

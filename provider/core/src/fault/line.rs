@@ -87,6 +87,25 @@ fn objects(total: usize, failed: &[ObjectFault], place: &Place) -> String {
     )
 }
 
+/// Objects with their paths, for a log: one line, at most ten of them.
+#[must_use]
+pub fn named(objects: &[ObjectFault]) -> String {
+    let mut names: Vec<String> = objects
+        .iter()
+        .take(MAX_NAMES)
+        .map(|object| {
+            let path = one_line(&path_text(&object.path));
+            format!("\"{}\" (path {path})", shown(&object.name))
+        })
+        .collect();
+    names.extend(more_than(MAX_NAMES, objects.len()));
+    names.join(", ")
+}
+
+fn more_than(told: usize, all: usize) -> Option<String> {
+    (all > told).then(|| format!("and {} more", all - told))
+}
+
 /// Objects with the same cause, in the order of their first.
 fn group(failed: &[ObjectFault]) -> Vec<Vec<&ObjectFault>> {
     let mut groups: Vec<Vec<&ObjectFault>> = Vec::new();
@@ -110,9 +129,7 @@ fn group_text(group: &[&ObjectFault]) -> String {
         .take(MAX_NAMES)
         .map(|object| format!("\"{}\"", shown(&object.name)))
         .collect();
-    if group.len() > MAX_NAMES {
-        names.push(format!("and {} more", group.len() - MAX_NAMES));
-    }
+    names.extend(more_than(MAX_NAMES, group.len()));
     let Some(first) = group.first() else {
         return String::new();
     };

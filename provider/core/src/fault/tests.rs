@@ -1,6 +1,6 @@
 //! The lines that people read in a pod's Events.
 
-use super::{Fault, MountFault, ObjectFault, Place, Reason};
+use super::{Fault, MountFault, ObjectFault, Place, Reason, named};
 use crate::problem::Problem;
 
 fn place() -> Place {
@@ -154,6 +154,18 @@ fn every_line_is_short_whatever_the_names_are() {
         );
         assert!(!line.contains(char::is_control));
     }
+}
+
+#[test]
+fn objects_are_named_for_a_log_with_their_paths_and_counted_when_they_are_many() {
+    let object = |i: usize| failed(&format!("o{i}\n"), "secret/data/a", denied());
+    let some: Vec<ObjectFault> = (0..2).map(object).collect();
+    assert_eq!(
+        named(&some),
+        "\"o0\\n\" (path secret/data/a), \"o1\\n\" (path secret/data/a)"
+    );
+    let many: Vec<ObjectFault> = (0..13).map(object).collect();
+    assert!(named(&many).ends_with(", and 3 more"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Object;
 use super::mode;
-use super::scalar::{BadScalar, is_merge, text_of};
+use super::scalar::{BadScalar, Value, is_merge, resolve, text_of};
 use super::yaml::{Kind, Node, NodeId, Tree};
 use crate::problem::{Problem, shown};
 
@@ -65,6 +65,8 @@ impl<'t> Reader<'t> {
             secret_args: None,
             file_permission: 0,
             encoding: String::new(),
+            optional: false,
+            output: String::new(),
             unknown_keys: Vec::new(),
         };
         let mut identified = true;
@@ -87,6 +89,8 @@ impl<'t> Reader<'t> {
             "secretArgs" => object.secret_args = self.args(&field, value),
             "filePermission" => object.file_permission = self.mode(&field, value),
             "encoding" => object.encoding = self.text(&field, value),
+            "optional" => object.optional = self.flag(&field, value),
+            "output" => object.output = self.text(&field, value),
             _ => object.unknown_keys.push(key),
         }
     }
@@ -109,6 +113,22 @@ impl<'t> Reader<'t> {
                 0
             }
         }
+    }
+
+    /// `true` or `false`; null is unset. No peer has such an attribute, so nothing else needs to be
+    /// guessed at: neither `yes` nor text in quotes.
+    fn flag(&mut self, field: &str, id: NodeId) -> bool {
+        let node = self.tree.node(id);
+        let what = match (resolve(node), &node.kind) {
+            (Ok(Value::Bool(value)), _) => return value,
+            (Ok(Value::Null), _) => return false,
+            (_, Kind::Scalar { text, .. }) => format!("\"{}\" is not a boolean", shown(text)),
+            (_, Kind::Sequence(_) | Kind::Mapping(_)) => {
+                format!("is {}, not a boolean", kind_name(node))
+            }
+        };
+        self.report(field, id, &what, "write true or false, without quotes");
+        false
     }
 
     /// The entries of a map with merged maps resolved, explicit keys first.

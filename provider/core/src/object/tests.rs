@@ -93,6 +93,37 @@ fn method_and_encoding_are_read_as_written() {
 }
 
 #[test]
+fn a_flag_is_true_or_false_and_nothing_else() {
+    for (written, expected) in [
+        ("true", true),
+        ("True", true),
+        ("TRUE", true),
+        ("!!bool true", true),
+        ("false", false),
+        ("null", false),
+        ("", false),
+    ] {
+        let read = object(&format!("- {{objectName: a, optional: {written}}}"));
+        assert_eq!(read.optional, expected, "{written}");
+    }
+    for (written, what) in [
+        ("yes", "\"yes\" is not a boolean"),
+        ("on", "\"on\" is not a boolean"),
+        ("\"true\"", "\"true\" is not a boolean"),
+        ("!!str true", "\"true\" is not a boolean"),
+        ("!!bool x", "\"x\" is not a boolean"),
+        ("1", "\"1\" is not a boolean"),
+        ("[true]", "is a list, not a boolean"),
+        ("{a: true}", "is a map, not a boolean"),
+    ] {
+        assert_eq!(
+            problems(&format!("- {{objectName: a, optional: {written}}}")),
+            format!("objects[0].optional: line 1: {what}; write true or false, without quotes")
+        );
+    }
+}
+
+#[test]
 fn modes_that_were_meant_otherwise_are_refused_with_the_right_spelling() {
     for (mode, hint) in [
         ("\"644\"", "write 0644 without quotes"),

@@ -11,6 +11,7 @@ use crate::duration::parse_duration;
 use crate::encoding::Encoding;
 use crate::file::{FilePath, Mode, clashes};
 use crate::object::{Object, Objects, read_objects};
+use crate::output::Output;
 use crate::problem::{Problem, TYPO, nearest, shown};
 use crate::request::{Method, Plan, Request, parse_secret_path, plan};
 use crate::target::{Layer, parse_bool};
@@ -50,6 +51,8 @@ pub struct ObjectSpec {
     pub mode: Option<Mode>,
     /// How its value is encoded in the store.
     pub encoding: Encoding,
+    /// How much of the reply is the file when no key is named.
+    pub output: Output,
     /// What is asked of the store.
     pub request: Request,
 }
@@ -127,7 +130,7 @@ impl std::fmt::Display for Note {
 }
 
 /// The object keys that mean something.
-const OBJECT_KEYS: [&str; 7] = [
+const OBJECT_KEYS: [&str; 9] = [
     "objectName",
     "secretPath",
     "secretKey",
@@ -135,6 +138,8 @@ const OBJECT_KEYS: [&str; 7] = [
     "secretArgs",
     "filePermission",
     "encoding",
+    "optional",
+    "output",
 ];
 
 impl ClassSpec {
@@ -402,17 +407,20 @@ impl<'a> Reader<'a> {
                 self.problem(field("encoding"), bad.to_string(), "write one of the three")
             })
             .ok();
+        let output = self.output(field("output"), &object);
         let method = Method::parse(&object.method);
         if method.is_none() {
             self.unknown_method(field("method"), &object.method);
         }
-        let (path, (asked, query), encoding, method) = (path?, asked?, encoding?, method?);
+        let (path, (asked, query), encoding, output, method) =
+            (path?, asked?, encoding?, output?, method?);
         (self.problems.len() == before).then(|| ObjectSpec {
             path,
             mode: (object.file_permission != 0)
                 .then(|| Mode::of_class(object.file_permission))
                 .flatten(),
             encoding,
+            output,
             request: Request {
                 method,
                 path: asked,
@@ -421,6 +429,31 @@ impl<'a> Reader<'a> {
             },
             object,
         })
+    }
+
+    fn output(&mut self, field: String, object: &Object) -> Option<Output> {
+        let text = object.output.as_str();
+        let Some(output) = Output::parse(text) else {
+            let remedy = match nearest(text, Output::NAMES.into_iter(), TYPO) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => "write full or data".to_owned(),
+            };
+            self.problem(
+                field,
+                format!("\"{}\" is not an output", shown(text)),
+                remedy,
+            );
+            return None;
+        };
+        if !text.is_empty() && !object.secret_key.is_empty() {
+            self.problem(
+                field,
+                "is for objects without secretKey: with it the file is the value of that key",
+                "remove output or secretKey",
+            );
+            return None;
+        }
+        Some(output)
     }
 
     fn unknown_method(&mut self, field: String, method: &str) {

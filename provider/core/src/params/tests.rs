@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{ClassSpec, Dialect, MountSpec, Parameters, Refused, Wire, read_mount};
+use crate::output::Output;
 use crate::problem::Problem;
 
 const OBJECTS: &str = "- objectName: bar\n  secretPath: secret/data/foo\n  secretKey: bar\n";
@@ -215,6 +216,52 @@ fn every_bad_attribute_of_every_object_is_named() {
         )],
         &["objects[0].filePermission"],
     );
+}
+
+#[test]
+fn an_output_is_full_or_data_and_for_objects_without_a_key() {
+    let output = |rest: &str| {
+        let objects = format!("[{{objectName: a, secretPath: x, {rest}}}]");
+        let class = class(Dialect::Vault, &[("objects", &objects)]);
+        class.map(|class| class.objects[0].output)
+    };
+    for (rest, expected) in [
+        ("method: GET", Output::Full),
+        ("output: ", Output::Full),
+        ("output: full", Output::Full),
+        ("output: data", Output::Data),
+        ("output: data, secretKey: ''", Output::Data),
+    ] {
+        assert_eq!(output(rest).ok(), Some(expected), "{rest}");
+    }
+    for (rest, expected) in [
+        (
+            "output: Data",
+            "\"Data\" is not an output; did you mean data?",
+        ),
+        (
+            "output: FULL",
+            "\"FULL\" is not an output; did you mean full?",
+        ),
+        (
+            "output: json",
+            "\"json\" is not an output; write full or data",
+        ),
+        ("output: [data]", "is a list, not text"),
+        (
+            "output: data, secretKey: k",
+            "is for objects without secretKey: with it the file is the value of that key; remove output or secretKey",
+        ),
+        ("output: full, secretKey: k", "remove output or secretKey"),
+    ] {
+        let told = output(rest).err().unwrap();
+        let told: Vec<String> = told.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("objects[0].output: ") && told[0].contains(expected),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use coffer_provider_core::encoding::Encoding;
 use coffer_provider_core::fault::Reason;
 use coffer_provider_core::file::DEFAULT_MODE;
 use coffer_provider_core::object::parse_objects;
+use coffer_provider_core::output::Output;
 use coffer_provider_core::params::{
     ClassSpec, Dialect, Note, OBJECTS, ObjectSpec, Parameters, Refused,
 };
@@ -131,11 +132,12 @@ fn mounted(object: &ObjectSpec) -> MountedFile {
         },
         method: object.request.method.as_str(),
         source: one_line(&object.object.secret_path),
-        key: if key.is_empty() {
-            "(whole reply)".to_owned()
-        } else {
-            one_line(key)
+        key: match object.output {
+            _ if !key.is_empty() => one_line(key),
+            Output::Full => "(whole reply)".to_owned(),
+            Output::Data => "(data)".to_owned(),
         },
+        optional: object.object.optional,
     }
 }
 

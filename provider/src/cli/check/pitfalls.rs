@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_provider_core::params::{ClassSpec, ObjectSpec};
+use coffer_provider_core::params::{ClassSpec, OBJECTS, ObjectSpec};
 use coffer_provider_core::problem::{Problem, TYPO, nearest, shown};
 
 use super::yaml::View;
@@ -26,6 +26,7 @@ pub(super) fn of_class(spec: &ClassSpec) -> Vec<Problem> {
         .filter_map(|(index, object)| missing_data(index, object))
         .collect();
     found.extend(only_by_case(&spec.objects));
+    found.extend(nothing_needed(&spec.objects));
     found
 }
 
@@ -47,6 +48,18 @@ fn missing_data(index: usize, object: &ObjectSpec) -> Option<Problem> {
                 "if this mount is KV version 2, the path needs data/: {}",
                 shown(&format!("{mount}/data/{rest}"))
             ),
+        )
+    })
+}
+
+/// Each may be absent, but not all of them at once.
+fn nothing_needed(objects: &[ObjectSpec]) -> Option<Problem> {
+    let all = objects.iter().all(|object| object.object.optional);
+    all.then(|| {
+        Problem::new(
+            OBJECTS,
+            "all objects are optional, and a mount fails while none of them exists",
+            "take optional from one that is always there, unless that is what you want",
         )
     })
 }

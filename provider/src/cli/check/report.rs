@@ -148,8 +148,10 @@ pub struct MountedFile {
     pub method: &'static str,
     /// The path in the store as the class has it.
     pub source: String,
-    /// The key in the reply, or `(whole reply)`.
+    /// The key in the reply, or `(whole reply)` or `(data)`.
     pub key: String,
+    /// Whether the file may be missing.
+    pub optional: bool,
 }
 
 impl Finding {

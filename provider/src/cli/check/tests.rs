@@ -60,10 +60,10 @@ fn findings(text: &str) -> String {
 fn a_good_class_shows_its_files_and_nothing_else() {
     insta::assert_snapshot!(told(GOOD), @r"
     SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     0 problems, 0 warnings, 1 class
     ");
@@ -87,8 +87,8 @@ fn every_problem_stands_at_its_line_with_its_remedy() {
     f:9: problem: SecretProviderClass shop/app: vaultAddress: "vault:8200" does not start with https://, http:// or unix://; write https://host:port, or unix:///path of a socket [bad_request]
     f:9: problem: SecretProviderClass shop/app: objectName "db": is a file, but "db/password" needs it as a directory; rename one of them [bad_request]
     f:10: problem: SecretProviderClass shop/app: vaultSkipTLSVerify: "yes" is not a boolean; write true or false [bad_request]
-    f:14: problem: SecretProviderClass shop/app: objects[0].secretPath: "secret/../db" contains `..`; write the path as the API has it, such as secret/data/app [bad_request]
-    f:20: problem: SecretProviderClass shop/app: objects[1].encoding: invalid encoding type. Should be utf-8, base64, or hex, but is "base32"; write one of the three [bad_request]
+    f:13: problem: SecretProviderClass shop/app: objects[0].secretPath: "secret/../db" contains `..`; write the path as the API has it, such as secret/data/app [bad_request]
+    f:19: problem: SecretProviderClass shop/app: objects[1].encoding: invalid encoding type. Should be utf-8, base64, or hex, but is "base32"; write one of the three [bad_request]
     "#);
     let text = class(&[
         ("objectName: db/password", "objectName: ../x"),
@@ -98,9 +98,9 @@ fn every_problem_stands_at_its_line_with_its_remedy() {
     ]);
     insta::assert_snapshot!(findings(&text), @r#"
     f:10: problem: SecretProviderClass shop/app: objects: each `objectName` within a SecretProviderClass must be unique, but the following keys were duplicated: ca.der; rename them [bad_request]
-    f:12: problem: SecretProviderClass shop/app: objects[0].objectName: "../x" contains `..` or starts with it; write a plain relative path [bad_request]
-    f:17: problem: SecretProviderClass shop/app: objects[1].secretPath: "" is empty; write the path as the API has it, such as secret/data/app [bad_request]
-    f:19: problem: SecretProviderClass shop/app: objects[1].method: "put" is not a method of the store; write PUT in capitals [bad_request]
+    f:11: problem: SecretProviderClass shop/app: objects[0].objectName: "../x" contains `..` or starts with it; write a plain relative path [bad_request]
+    f:16: problem: SecretProviderClass shop/app: objects[1].secretPath: "" is empty; write the path as the API has it, such as secret/data/app [bad_request]
+    f:18: problem: SecretProviderClass shop/app: objects[1].method: "put" is not a method of the store; write PUT in capitals [bad_request]
     "#);
     assert!(report(&[("f", &text)]).has_problems(false));
 }
@@ -113,9 +113,9 @@ fn a_misspelt_name_is_told_beside_what_is_missing_for_it() {
     ]);
     insta::assert_snapshot!(findings(&text), @r#"
     f:9: problem: SecretProviderClass shop/app: roleName: missing 'roleName' in SecretProviderClass definition; add the role of the auth method that binds this service account [bad_request]
-    f:16: problem: SecretProviderClass shop/app: objects[1].secretPath: "" is empty; write the path as the API has it, such as secret/data/app [bad_request]
+    f:15: problem: SecretProviderClass shop/app: objects[1].secretPath: "" is empty; write the path as the API has it, such as secret/data/app [bad_request]
     f:9: warning: SecretProviderClass shop/app: rolename: is not known and ignored; did you mean roleName? [unknown_key]
-    f:17: warning: SecretProviderClass shop/app: objects[1].secretpath: is not known and ignored; did you mean secretPath? [unknown_key]
+    f:16: warning: SecretProviderClass shop/app: objects[1].secretpath: is not known and ignored; did you mean secretPath? [unknown_key]
     "#);
 }
 
@@ -133,8 +133,8 @@ fn unknown_keys_are_warnings_and_under_strict_problems() {
     ]);
     insta::assert_snapshot!(findings(&text), @r"
     f:10: warning: SecretProviderClass shop/app: foo.bar: is not known and ignored; remove it [unknown_key]
-    f:19: warning: SecretProviderClass shop/app: objects[1].key: is not known and ignored; remove it [unknown_key]
-    f:20: warning: SecretProviderClass shop/app: objects[1].encoding: has no effect without secretKey; name the key to decode [no_effect]
+    f:18: warning: SecretProviderClass shop/app: objects[1].key: is not known and ignored; remove it [unknown_key]
+    f:19: warning: SecretProviderClass shop/app: objects[1].encoding: has no effect without secretKey; name the key to decode [no_effect]
     ");
     let report = report(&[("f", &text)]);
     assert_eq!(
@@ -144,16 +144,26 @@ fn unknown_keys_are_warnings_and_under_strict_problems() {
 }
 
 #[test]
+fn lines_within_a_block_are_counted_from_its_bar() {
+    for (bar, at) in [("|", 13), ("|-", 13), ("| # why", 13), ("|\n\n\n", 16)] {
+        let text = class(&[("|", bar), ("secretKey: password", "method: put")]);
+        let told = findings(&text);
+        let start = format!("f:{at}: problem: SecretProviderClass shop/app: objects[0].method");
+        assert!(told.starts_with(&start), "{bar:?}: {told}");
+    }
+}
+
+#[test]
 fn objects_that_are_not_yaml_are_told_at_their_line() {
     let text = class(&[("filePermission: 0600", "secretKey: [")]);
-    insta::assert_snapshot!(findings(&text), @r#"f:16: problem: SecretProviderClass shop/app: objects: not valid YAML ("-" is only valid inside a block); check indentation, quotes and brackets there [bad_request]"#);
+    insta::assert_snapshot!(findings(&text), @r#"f:15: problem: SecretProviderClass shop/app: objects: not valid YAML ("-" is only valid inside a block); check indentation, quotes and brackets there [bad_request]"#);
     let text = class(&[
         ("filePermission: 0600", "secretKey: again"),
         ("encoding: base64", "filePermission: 644"),
     ]);
     insta::assert_snapshot!(findings(&text), @r#"
-    f:15: problem: SecretProviderClass shop/app: objects[0]: the key "secretKey" is already there at line 14; remove one of them [bad_request]
-    f:19: problem: SecretProviderClass shop/app: objects[1].filePermission: 644 is above 0777: without a leading zero it is a decimal number; did you mean 0644? [bad_request]
+    f:14: problem: SecretProviderClass shop/app: objects[0]: the key "secretKey" is already there at line 13; remove one of them [bad_request]
+    f:18: problem: SecretProviderClass shop/app: objects[1].filePermission: 644 is above 0777: without a leading zero it is a decimal number; did you mean 0644? [bad_request]
     "#);
 }
 
@@ -175,12 +185,48 @@ fn what_strict_refuses_and_what_is_often_a_mistake_is_a_warning() {
     f:10: warning: SecretProviderClass shop/app: vaultAddress: policy profile strict refuses: http://vault:8200 is not an allowed address; ask the operator to add it to policy.allowedAddresses [not_allowed]
     f:10: warning: SecretProviderClass shop/app: vaultAddress: policy profile strict refuses: http://vault:8200 would carry the token over plain http; use https, or policy.allowPlainHTTP [not_allowed]
     f:11: warning: SecretProviderClass shop/app: vaultSkipTLSVerify: policy profile strict refuses: would trust any server with the token; give a CA instead, or set policy.allowSkipTLSVerify [not_allowed]
-    f:15: warning: SecretProviderClass shop/app: objects[0].secretPath: "secret/db" has no data/ behind the mount; if this mount is KV version 2, the path needs data/: secret/data/db [pitfall]
-    f:22: warning: SecretProviderClass shop/app: objects[2].objectName: "DB/password" differs from "db/password" only by case; rename one of them: they are easily taken for each other [pitfall]
-    f:23: warning: SecretProviderClass shop/app: objects[2].method: policy profile strict refuses: DELETE is not an allowed method; use one of policy.allowedMethods [not_allowed]
-    f:24: warning: SecretProviderClass shop/app: objects[2].encoding: has no effect without secretKey; name the key to decode [no_effect]
+    f:14: warning: SecretProviderClass shop/app: objects[0].secretPath: "secret/db" has no data/ behind the mount; if this mount is KV version 2, the path needs data/: secret/data/db [pitfall]
+    f:21: warning: SecretProviderClass shop/app: objects[2].objectName: "DB/password" differs from "db/password" only by case; rename one of them: they are easily taken for each other [pitfall]
+    f:22: warning: SecretProviderClass shop/app: objects[2].method: policy profile strict refuses: DELETE is not an allowed method; use one of policy.allowedMethods [not_allowed]
+    f:23: warning: SecretProviderClass shop/app: objects[2].encoding: has no effect without secretKey; name the key to decode [no_effect]
     "#);
     assert!(!report(&[("f", &text)]).has_problems(true));
+}
+
+#[test]
+fn objects_that_may_be_absent_and_data_alone_are_shown_and_nothing_needed_is_a_remark() {
+    let text = class(&[
+        ("encoding: base64", "optional: true"),
+        (
+            "secretPath: database/creds/app?a=b",
+            "secretPath: database/creds/app\n        output: data\n        optional: false",
+        ),
+    ]);
+    insta::assert_snapshot!(told(&text), @r"
+    SecretProviderClass shop/app (f:1), provider vault
+      FILE         MODE  ENCODING  METHOD  SOURCE              KEY          OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db      password     no
+      ca.der       0644  utf-8     GET     pki/cert/ca         certificate  yes
+      all.json     0644  utf-8     GET     database/creds/app  (data)       no
+
+    0 problems, 0 warnings, 1 class
+    ");
+    let text = class(&[
+        ("filePermission: 0600", "optional: true"),
+        ("encoding: base64", "optional: true"),
+        ("?a=b", "\n        optional: true"),
+    ]);
+    insta::assert_snapshot!(findings(&text), @"f:10: warning: SecretProviderClass shop/app: objects: all objects are optional, and a mount fails while none of them exists; take optional from one that is always there, unless that is what you want [pitfall]");
+    let text = class(&[
+        ("filePermission: 0600", "optional: \"yes\""),
+        ("encoding: base64", "output: data"),
+        ("?a=b", "\n        output: Data"),
+    ]);
+    insta::assert_snapshot!(findings(&text), @r#"
+    f:14: problem: SecretProviderClass shop/app: objects[0].optional: "yes" is not a boolean; write true or false, without quotes [bad_request]
+    f:18: problem: SecretProviderClass shop/app: objects[1].output: is for objects without secretKey: with it the file is the value of that key; remove output or secretKey [bad_request]
+    f:21: problem: SecretProviderClass shop/app: objects[2].output: "Data" is not an output; did you mean data? [bad_request]
+    "#);
 }
 
 #[test]
@@ -309,10 +355,10 @@ fn a_volume_without_parameters_of_its_own_adds_nothing() {
     Deployment shop/web (web.yaml:9), volume secrets, class app
 
     SecretProviderClass shop/app (class.yaml:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     0 problems, 0 warnings, 1 class
     ");
@@ -334,10 +380,10 @@ fn attributes_of_a_volume_are_merged_over_its_class_and_linted() {
       vaultAddress  volume
 
     SecretProviderClass shop/app (class.yaml:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     1 problem, 0 warnings, 1 class
     "#);
@@ -352,14 +398,14 @@ fn attributes_of_a_volume_are_merged_over_its_class_and_linted() {
       PARAMETER  FROM
       objects    volume over class
       roleName   class
-      FILE  MODE  ENCODING  METHOD  SOURCE    KEY
-      x     0644  utf-8     GET     secret/x  k
+      FILE  MODE  ENCODING  METHOD  SOURCE    KEY  OPTIONAL
+      x     0644  utf-8     GET     secret/x  k    no
 
     SecretProviderClass shop/app (class.yaml:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     0 problems, 1 warning, 1 class
     "#);
@@ -422,8 +468,8 @@ fn lists_are_opened_and_other_kinds_are_counted() {
     );
     insta::assert_snapshot!(told(&text), @r#"
     SecretProviderClass a (f:4), provider openbao
-      FILE  MODE  ENCODING  METHOD  SOURCE  KEY
-      o     0644  utf-8     GET     p       (whole reply)
+      FILE  MODE  ENCODING  METHOD  SOURCE  KEY            OPTIONAL
+      o     0644  utf-8     GET     p       (whole reply)  no
 
     SecretProviderClass c (f:10), provider aws
       skipped: provider "aws" is not this one
@@ -439,10 +485,10 @@ fn a_file_that_is_not_yaml_is_told_with_its_line_and_the_rest_is_checked() {
     f:22: problem: column 7: not valid YAML (unclosed bracket '['); check indentation, quotes and brackets there; nothing below was checked [not_yaml]
 
     SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     1 problem, 0 warnings, 1 class
     ");
@@ -555,7 +601,7 @@ fn the_json_has_a_versioned_schema() {
               "warnings": [
                 {
                   "file": "f",
-                  "line": 13,
+                  "line": 12,
                   "object": "SecretProviderClass shop/app",
                   "field": "objects[0].secretPath",
                   "what": "\"kv/db\" has no data/ behind the mount",
@@ -570,7 +616,8 @@ fn the_json_has_a_versioned_schema() {
                   "encoding": "utf-8",
                   "method": "GET",
                   "source": "kv/db",
-                  "key": "password"
+                  "key": "password",
+                  "optional": false
                 }
               ]
             }
@@ -605,7 +652,8 @@ fn the_json_has_a_versioned_schema() {
                   "encoding": "utf-8",
                   "method": "GET",
                   "source": "kv/db",
-                  "key": "password"
+                  "key": "password",
+                  "optional": false
                 }
               ]
             }

@@ -144,7 +144,9 @@ fn merged(parameters: &[MergedParameter]) -> String {
 }
 
 fn files(mounted: &[MountedFile]) -> String {
-    let head = [["FILE", "MODE", "ENCODING", "METHOD", "SOURCE", "KEY"].map(str::to_owned)];
+    let head = [
+        "FILE", "MODE", "ENCODING", "METHOD", "SOURCE", "KEY", "OPTIONAL",
+    ];
     let rows = mounted.iter().map(|file| {
         let MountedFile {
             path,
@@ -153,10 +155,13 @@ fn files(mounted: &[MountedFile]) -> String {
             method,
             source,
             key,
+            optional,
         } = file;
-        [path.as_str(), mode, encoding, method, source, key].map(str::to_owned)
+        let optional = if *optional { "yes" } else { "no" };
+        [path.as_str(), mode, encoding, method, source, key, optional]
     });
-    table(&head.into_iter().chain(rows).collect::<Vec<_>>())
+    let rows = std::iter::once(head).chain(rows);
+    table(&rows.map(|row| row.map(str::to_owned)).collect::<Vec<_>>())
 }
 
 /// Left-aligned columns, two spaces apart and in front.

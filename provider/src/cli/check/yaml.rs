@@ -268,6 +268,10 @@ impl Builder {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let style = style_of(style, tag.as_deref());
+                let line = match style {
+                    Style::Literal => line_of_bar(line, &text),
+                    Style::Plain | Style::Quoted => line,
+                };
                 let kind = Kind::Scalar {
                     text: text.into_owned(),
                     style,
@@ -339,6 +343,12 @@ impl Builder {
             }
         }
     }
+}
+
+/// The parser starts a block at its first line that is not blank; blank ones before it are in the text.
+fn line_of_bar(first: usize, text: &str) -> usize {
+    let blank = text.bytes().take_while(|byte| *byte == b'\n').count();
+    first.saturating_sub(1 + blank)
 }
 
 fn style_of(style: ScalarStyle, tag: Option<&Tag>) -> Style {

@@ -43,6 +43,7 @@ fn told() -> Told {
 impl Told {
     fn answer(&self, source: Source, age: Duration, news: Option<Notice>) {
         let mounted = Mounted {
+            absent: Vec::new(),
             files: Vec::new(),
             phase: Phase::Refresh,
             changed: false,

@@ -200,7 +200,8 @@ impl Reads {
         );
         let (response, body) = outcome.await.inspect_err(|failed| {
             if failed.fault.reason == Reason::NotFound {
-                self.memory.forget(asker.session.id(), request);
+                let session = asker.session.id();
+                self.memory.miss(session, request, &failed.fault, began);
             }
         })?;
         let response = Arc::new(response);

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
 use coffer_provider_core::fault::{Fault, MountFault, Phase, Place, Reason};
 use coffer_provider_core::mount::{MountFile, assemble};
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
 use crate::proof::{Expected, Prover};
+use crate::server::Mounts;
 use crate::telemetry::RepeatGate;
 use crate::vault::reads::{Asker, Fetched, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, digest};
@@ -132,34 +134,7 @@ impl Mounter {
         })
     }
 
-    /// Whether this process answered the volume of a request before, as far as it can be read.
-    #[must_use]
-    pub fn phase(&self, spec: &MountSpec) -> Phase {
-        self.volumes.phase(&spec.pod, &spec.volume)
-    }
-
-    /// Reads a request.
-    ///
-    /// # Errors
-    /// All problems at once.
-    pub fn read(&self, wire: Wire<'_>) -> Result<MountSpec, MountFault> {
-        read_mount(wire, |parameters| self.class(parameters)).map_err(|problems| {
-            MountFault::Input {
-                reason: Reason::BadRequest,
-                problems,
-            }
-        })
-    }
-
-    /// Carries a request out until `deadline`.
-    ///
-    /// # Errors
-    /// Why there is no file at all.
-    pub async fn mount(&self, spec: &MountSpec, deadline: Instant) -> Result<Mounted, MountFault> {
-        self.mount_as(spec, deadline, None).await
-    }
-
-    /// As [`Self::mount`], with a session that the caller has filled already.
+    /// As [`Mounts::mount`], with a session that the caller has filled already.
     ///
     /// # Errors
     /// Why there is no file at all.
@@ -406,6 +381,26 @@ impl Mounter {
                 self.reads.give_back(asker, request);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Mounts for Mounter {
+    fn read(&self, wire: Wire<'_>) -> Result<MountSpec, MountFault> {
+        read_mount(wire, |parameters| self.class(parameters)).map_err(|problems| {
+            MountFault::Input {
+                reason: Reason::BadRequest,
+                problems,
+            }
+        })
+    }
+
+    fn phase(&self, spec: &MountSpec) -> Phase {
+        self.volumes.phase(&spec.pod, &spec.volume)
+    }
+
+    async fn mount(&self, spec: &MountSpec, deadline: Instant) -> Result<Mounted, MountFault> {
+        self.mount_as(spec, deadline, None).await
     }
 }
 

@@ -6,6 +6,7 @@
 mod filter;
 mod level;
 mod line;
+mod panics;
 mod repeat;
 mod signals;
 mod writer;
@@ -26,6 +27,7 @@ use self::filter::Filter;
 pub use self::level::{Level, ParsedLevel};
 use self::line::Lines;
 pub use self::line::LogFormat;
+pub use self::panics::tell_only_places_of_panics;
 pub use self::repeat::RepeatGate;
 pub use self::signals::watch_signals;
 use self::writer::Queue;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coffer_provider_core::mount::MountFile;
-use coffer_provider_core::params::{MountSpec, Wire};
+use coffer_provider_core::params::{MountSpec, ParsedAttributes, Wire};
 use coffer_provider_core::problem::one_line;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -25,6 +25,7 @@ use crate::config::{Config, HmacSource, Invocation, MountArguments};
 use crate::metrics::Metrics;
 use crate::mounter::Mounted;
 use crate::run::{self, Parts};
+use crate::server::Mounts;
 use crate::vault::session::{Proof, SessionKey};
 
 pub(super) use failure::{Failure, diagnose};
@@ -207,7 +208,7 @@ pub(super) fn read_spec(
     class: &ClassFile,
     pod: &PlayedPod,
 ) -> Result<MountSpec, coffer_provider_core::fault::MountFault> {
-    let attributes = class.attributes(pod);
+    let attributes = ParsedAttributes::new(&class.attributes(pod));
     parts.mounter.read(Wire {
         attributes: &attributes,
         secrets: "null",

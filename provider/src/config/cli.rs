@@ -78,22 +78,32 @@ pub fn parse_arguments(
     let mut command = command();
     let matches = command.try_get_matches_from_mut(normalised(arguments))?;
     let invocation = invocation(&matches);
-    let forms = forms(&invocation.command);
+    let forms = forms(matches.subcommand_name(), &invocation.command);
     if invocation.output.is_empty() || forms.contains(&invocation.output.as_str()) {
         return Ok(invocation);
     }
-    let what = format!("--output: write {} here", forms.join(" or "));
+    let what = match &invocation.command {
+        Command::Serve => {
+            "--output: leave it out, serving has no result (--log-format is the form of the log)"
+                .to_owned()
+        }
+        Command::Completions(_) => "--output: leave it out, a script has one form only".to_owned(),
+        _ => format!("--output: write {} here", forms.join(" or ")),
+    };
     Err(command.error(ErrorKind::InvalidValue, what))
 }
 
 /// All forms of results; those of the version are the peers'.
 const FORMS: [&str; 4] = ["text", "json", "json-pretty", "yaml"];
 
-/// The forms that the results of a command have. What has no result takes all of them.
-const fn forms(command: &Command) -> &'static [&'static str] {
+/// The forms that the results of a command have; none where nothing could have another form. Without the
+/// word `serve` the command line is that of the peers, which serve with `-output` too and leave it unused.
+const fn forms(subcommand: Option<&str>, command: &Command) -> &'static [&'static str] {
     match command {
         Command::Check { .. } | Command::Mount(_) | Command::Doctor(_) => &["text", "json"],
-        Command::Version | Command::Serve | Command::Completions(_) => &FORMS,
+        Command::Serve if subcommand.is_some() => &[],
+        Command::Completions(_) => &[],
+        Command::Version | Command::Serve => &FORMS,
     }
 }
 
@@ -136,6 +146,9 @@ Every option can be set by a line of --config, by an environment variable COFFER
 environment names of the peers; flags win. One dash will do: -vault-addr.";
 
 const CHECK_CODES: &str = "\
+When a file cannot be read, --output json prints {\"schema\":\"coffer.error/v1\",\"exit\":3,\"reason\":…,\"message\":…}
+instead.
+
 Exit codes: 0 no problems (warnings do not count), 1 problems, 2 usage, 3 a file cannot be read.";
 
 const MOUNT_CODES: &str = "\

@@ -52,6 +52,8 @@ mod socket;
 mod store_states;
 /// What is told of a failure.
 mod texts;
+/// TLS that is wrong.
+mod tls;
 /// Which token is used.
 mod tokens;
 /// What becomes of a login.

@@ -40,6 +40,8 @@ mod redaction;
 mod redirects;
 /// Which requests a class needs, and how often they are sent.
 mod requests;
+/// Too few descriptors, and a log that nobody takes.
+mod scarcity;
 /// Logins: shared, renewed, refused.
 mod sessions;
 /// The end of the process.

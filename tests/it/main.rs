@@ -6,6 +6,8 @@
 /// Store, issuer, provider and driver of one test.
 mod stage;
 
+/// The command that asks a running provider.
+mod asking;
 /// Callers that are no driver.
 mod callers;
 /// Command line and configuration.

@@ -54,6 +54,8 @@ pub struct MountArguments {
     pub class_name: Option<String>,
     /// Where files are written.
     pub out: Option<PathBuf>,
+    /// Socket of a provider that is asked instead.
+    pub socket: Option<PathBuf>,
     /// File with a service account token.
     pub token_file: Option<PathBuf>,
     /// File with a store token, used instead of a login.
@@ -157,6 +159,9 @@ issues, and gives its login back. Without --out, and with --dry-run, nothing is 
 written with mode 0600 below directories of mode 0700, and replaced as a whole. Values are printed with
 --show-secrets only.
 
+With --socket the provider that runs there does it, by its own configuration, for a pod `coffer-cli` that
+does not exist; what it issues and its login stay with it, as for any pod.
+
 Exit codes: 0 mounted, 1 class or store refuse (denied, not found, login refused), 2 usage, 3 could not be
 tried (store unreachable, sealed, TLS, unreadable file), 64 bad configuration.";
 
@@ -239,6 +244,14 @@ fn mount() -> clap::Command {
                 .value_name("DIR")
                 .value_hint(ValueHint::DirPath)
                 .help("Directory for the files; best on a tmpfs"),
+        )
+        .arg(
+            Arg::new("socket")
+                .long("socket")
+                .value_name("PATH")
+                .value_hint(ValueHint::FilePath)
+                .conflicts_with("vault-token-file")
+                .help("Ask the provider that listens there, as the driver would"),
         )
         .arg(switch(
             "dry-run",
@@ -350,6 +363,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         },
         Some(("mount", sub)) => Command::Mount(MountArguments {
             out: text(sub, "out").map(PathBuf::from),
+            socket: text(sub, "socket").map(PathBuf::from),
             dry_run: sub.get_flag("dry-run"),
             show_secrets: sub.get_flag("show-secrets"),
             ..played(sub)

@@ -36,6 +36,7 @@ fn the_help_names_every_option_command_and_exit_code() -> Result<()> {
             "mount",
             &[
                 "--out",
+                "--socket",
                 "--dry-run",
                 "--show-secrets",
                 "--token-file",

@@ -107,7 +107,7 @@ mod tests {
         for long in ["x", "é"].map(|letter| letter.repeat(16 << 20)) {
             assert_eq!(nearest(&long, known.into_iter(), 2), None);
         }
-        assert_eq!(nearest("RoleNam", known.into_iter(), 2), Some("roleName"));
+        assert_eq!(nearest("roleNme", known.into_iter(), 2), Some("roleName"));
     }
 
     #[test]

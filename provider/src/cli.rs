@@ -53,7 +53,10 @@ pub type Outcome = Result<Done, Failed>;
 /// # Errors
 /// When a file cannot be read.
 pub fn check_files(files: &[PathBuf], strict: bool, output: &str) -> Outcome {
-    let inputs: Vec<check::Input> = files.iter().map(input).collect::<Result<_, _>>()?;
+    let inputs: Vec<check::Input> = match files.iter().map(input).collect() {
+        Ok(inputs) => inputs,
+        Err(failed) => return mount::Failure::from(failed).outcome(is_json(output)),
+    };
     let report = check::check(&inputs);
     let text = if is_json(output) {
         report.to_json()

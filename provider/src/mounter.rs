@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use coffer_provider_core::auth::{Identity, NoDriverToken, TokenChoice, choose_token};
 use coffer_provider_core::fault::{Fault, MountFault, ObjectFault, Phase, Place, Reason};
 use coffer_provider_core::mount::{Assembled, MountFile, assemble};
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
 use crate::proof::{Expected, Prover, digest};
+use crate::server::Mounts;
 use crate::telemetry::RepeatGate;
 use crate::vault::reads::{Asker, Fetched, Origin, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions};
@@ -170,25 +172,6 @@ impl Mounter {
         })
     }
 
-    /// Whether this process answered the volume of a request before, as far as it can be read.
-    #[must_use]
-    pub fn phase(&self, spec: &MountSpec) -> Phase {
-        self.volumes.phase(&spec.pod, &spec.volume)
-    }
-
-    /// Notes how a Mount ended; what is to be told to those who watch its pod.
-    #[must_use]
-    pub fn ended(&self, spec: &MountSpec, outcome: &Result<Mounted, MountFault>) -> Option<News> {
-        let outcome = match outcome {
-            Ok(mounted) if mounted.source.stale().is_some() => Outcome::Stale,
-            Ok(_) => Outcome::Fresh,
-            // That we end says nothing of the volume.
-            Err(fault) if fault.reason() == Reason::Draining => return None,
-            Err(_) => Outcome::Failed,
-        };
-        self.volumes.ended(spec, outcome, self.chance.instant())
-    }
-
     /// How the volumes in use stand.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -200,28 +183,7 @@ impl Mounter {
         self.volumes.sweep(self.chance.instant());
     }
 
-    /// Reads a request.
-    ///
-    /// # Errors
-    /// All problems at once.
-    pub fn read(&self, wire: Wire<'_>) -> Result<MountSpec, MountFault> {
-        read_mount(wire, |parameters| self.class(parameters)).map_err(|problems| {
-            MountFault::Input {
-                reason: Reason::BadRequest,
-                problems,
-            }
-        })
-    }
-
-    /// Carries a request out until `deadline`.
-    ///
-    /// # Errors
-    /// Why there is no file at all.
-    pub async fn mount(&self, spec: &MountSpec, deadline: Instant) -> Result<Mounted, MountFault> {
-        self.mount_as(spec, deadline, None).await
-    }
-
-    /// As [`Self::mount`], with a session that the caller has filled already.
+    /// As [`Mounts::mount`], with a session that the caller has filled already.
     ///
     /// # Errors
     /// Why there is no file at all.
@@ -232,7 +194,7 @@ impl Mounter {
         proof: Option<Proof>,
     ) -> Result<Mounted, MountFault> {
         let began = self.chance.instant();
-        let phase = self.phase(spec);
+        let phase = Mounts::phase(self, spec);
         let target = self.target(spec)?;
         self.judge(spec, &target)?;
         let identity = self.identity(spec, target);
@@ -474,6 +436,37 @@ impl Mounter {
                 self.reads.give_back(asker, request);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Mounts for Mounter {
+    fn read(&self, wire: Wire<'_>) -> Result<MountSpec, MountFault> {
+        read_mount(wire, |parameters| self.class(parameters)).map_err(|problems| {
+            MountFault::Input {
+                reason: Reason::BadRequest,
+                problems,
+            }
+        })
+    }
+
+    fn phase(&self, spec: &MountSpec) -> Phase {
+        self.volumes.phase(&spec.pod, &spec.volume)
+    }
+
+    async fn mount(&self, spec: &MountSpec, deadline: Instant) -> Result<Mounted, MountFault> {
+        self.mount_as(spec, deadline, None).await
+    }
+
+    fn ended(&self, spec: &MountSpec, outcome: &Result<Mounted, MountFault>) -> Option<News> {
+        let outcome = match outcome {
+            Ok(mounted) if mounted.source.stale().is_some() => Outcome::Stale,
+            Ok(_) => Outcome::Fresh,
+            // That we end says nothing of the volume.
+            Err(fault) if fault.reason() == Reason::Draining => return None,
+            Err(_) => Outcome::Failed,
+        };
+        self.volumes.ended(spec, outcome, self.chance.instant())
     }
 }
 

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::mounter::Mounter;
 use crate::ports::{Chance, Machine, NoTokenRequests, TokenRequests};
 use crate::proof::{KeySource, Prover};
-use crate::server::Provider;
+use crate::server::{Mounts, Provider};
 use crate::socket;
 use crate::vault::http::Stores;
 use crate::vault::kept::Kept;
@@ -221,7 +221,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
 
     let service = Provider::new(
         &config.provider_name,
-        Arc::clone(&parts.mounter),
+        Arc::clone(&parts.mounter) as Arc<dyn Mounts>,
         config.mount_deadline,
         metrics,
         events,

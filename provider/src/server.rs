@@ -3,7 +3,11 @@
 //! What a Mount does is in `mounter.rs`; which code a fault gets, in `status.rs`.
 
 mod budget;
+mod port;
 mod report;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +18,17 @@ use coffer_proto::v1alpha1::{
 };
 use coffer_provider_core::fault::{Fault, MountFault, Phase, Reason};
 use coffer_provider_core::mount::reply_size;
-use coffer_provider_core::params::Wire;
+use coffer_provider_core::params::{ParsedAttributes, Wire};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::mounter::{Mounted, Mounter};
+use crate::mounter::Mounted;
 use crate::volumes::News;
 
+pub use port::Mounts;
 use report::Report;
 
 /// The contract's version, as the driver sends and expects it.
@@ -37,7 +42,7 @@ pub struct Provider {
 
 struct Inner {
     name: String,
-    mounter: Arc<Mounter>,
+    mounts: Arc<dyn Mounts>,
     mount_deadline: Duration,
     metrics: Arc<Metrics>,
     report: Report,
@@ -51,7 +56,7 @@ impl Provider {
     #[must_use]
     pub fn new(
         name: &str,
-        mounter: Arc<Mounter>,
+        mounts: Arc<dyn Mounts>,
         mount_deadline: Duration,
         metrics: Arc<Metrics>,
         events: Events,
@@ -62,7 +67,7 @@ impl Provider {
         Self {
             inner: Arc::new(Inner {
                 name,
-                mounter,
+                mounts,
                 mount_deadline,
                 metrics,
                 report,
@@ -91,9 +96,11 @@ impl CsiDriverProvider for Provider {
     ) -> Result<Response<MountResponse>, Status> {
         let budget = budget::of(request.metadata(), self.inner.mount_deadline);
         let _in_flight = self.inner.metrics.mount_started();
-        let open = self.inner.report.open(wire(request.get_ref()));
+        let request = request.into_inner();
+        let attributes = ParsedAttributes::new(&request.attributes);
+        let open = self.inner.report.open(attributes.subject());
         let inner = Arc::clone(&self.inner);
-        let work = tokio::spawn(async move { inner.run(request.into_inner(), budget).await });
+        let work = tokio::spawn(async move { inner.run(request, attributes, budget).await });
         let work = AbortOnDrop(work);
         let ended = work.finish().await.unwrap_or_else(|fault| {
             self.inner.metrics.panicked();
@@ -129,22 +136,27 @@ impl Ended {
 }
 
 impl Inner {
-    async fn run(&self, request: MountRequest, budget: Duration) -> Ended {
-        let spec = match self.mounter.read(wire(&request)) {
+    async fn run(
+        &self,
+        request: MountRequest,
+        attributes: ParsedAttributes,
+        budget: Duration,
+    ) -> Ended {
+        let spec = match self.mounts.read(wire(&request, &attributes)) {
             Ok(spec) => spec,
             Err(fault) => return Ended::unread(fault),
         };
         // The strings hold tokens and are not needed any more.
-        drop(request);
-        let phase = self.mounter.phase(&spec);
+        drop((request, attributes));
+        let phase = self.mounts.phase(&spec);
         let deadline = Instant::now() + budget;
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout_at(deadline, self.mounter.mount(&spec, deadline)) => {
+            outcome = tokio::time::timeout_at(deadline, self.mounts.mount(&spec, deadline)) => {
                 outcome.unwrap_or_else(|_| Err(out_of_time(budget)))
             }
             () = self.give_up.cancelled() => Err(draining()),
         };
-        let news = self.mounter.ended(&spec, &outcome);
+        let news = self.mounts.ended(&spec, &outcome);
         Ended {
             phase,
             outcome,
@@ -175,11 +187,11 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-fn wire(request: &MountRequest) -> Wire<'_> {
+fn wire<'a>(request: &'a MountRequest, attributes: &'a ParsedAttributes) -> Wire<'a> {
     // Named one by one so that a new field is a decision. What the driver believes to be mounted is not
     // needed: versions are made from the bytes alone.
     let MountRequest {
-        attributes,
+        attributes: _,
         secrets,
         target_path,
         permission,
@@ -214,8 +226,8 @@ fn out_of_time(budget: Duration) -> MountFault {
     MountFault::Whole(Fault::new(
         Reason::StoreTimeout,
         format!(
-            "the store did not answer everything within {} s (phase mount)",
-            budget.as_secs()
+            "the store did not answer everything within {} (phase mount)",
+            budget::shown(budget)
         ),
         "check the store's load, and how many objects the class has",
     ))

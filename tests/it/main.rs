@@ -6,6 +6,8 @@
 /// Store, issuer, provider and driver of one test.
 mod stage;
 
+/// The command that asks a running provider.
+mod asking;
 /// Callers that are no driver.
 mod callers;
 /// Command line and configuration.
@@ -42,6 +44,8 @@ mod redirects;
 mod refresh;
 /// Which requests a class needs, and how often they are sent.
 mod requests;
+/// Too few descriptors, and a log that nobody takes.
+mod scarcity;
 /// Logins: shared, renewed, refused.
 mod sessions;
 /// The end of the process.
@@ -56,6 +60,8 @@ mod stale;
 mod store_states;
 /// What is told of a failure.
 mod texts;
+/// TLS that is wrong.
+mod tls;
 /// Which token is used.
 mod tokens;
 /// What becomes of a login.

@@ -68,6 +68,32 @@ async fn a_second_redirect_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// S5: a redirect that is refused is told at once: asked for again it would be refused again.
+#[tokio::test]
+async fn a_refused_redirect_is_asked_for_once() -> Result<()> {
+    let stage = Stage::set().await?;
+    let foreign = ScriptedStore::start().await?;
+    stage.store.on(
+        "/v1/pki/issue/web",
+        to(&format!("{}/v1/pki/issue/web", foreign.address())),
+    );
+    stage
+        .store
+        .on(READ, to(&format!("{}{READ}", foreign.address())));
+    for (objects, path) in [(WRITE, "pki/issue/web"), (ONE, "secret/data/a")] {
+        let volume = stage.volume(objects)?;
+        let text = stage.refused(&volume, Code::Unknown, "bad_answer").await?;
+        assert!(
+            text.contains("the token is not meant for that host"),
+            "{text}"
+        );
+        assert!(!text.contains("may have been issued"), "{text}");
+        assert_eq!(stage.asked(path), 1, "{path}");
+    }
+    assert_eq!(foreign.connections(), 0);
+    Ok(())
+}
+
 /// S5, D32: a host that nobody named sees no request at all, neither of a read nor of a login.
 #[tokio::test]
 async fn a_foreign_host_sees_nothing() -> Result<()> {

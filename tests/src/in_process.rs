@@ -15,8 +15,9 @@ use coffer_provider::metrics::{BuildInfo, Metrics};
 use coffer_provider::mounter::Mounted;
 use coffer_provider::ports::Chance;
 use coffer_provider::run::{Parts, build};
+use coffer_provider::server::Mounts;
 use coffer_provider_core::fault::MountFault;
-use coffer_provider_core::params::Wire;
+use coffer_provider_core::params::{ParsedAttributes, Wire};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -130,7 +131,7 @@ impl InProcess {
     /// As the driver would get it.
     pub async fn mount(&self, request: &MountRequest) -> Result<Mounted, MountFault> {
         let wire = Wire {
-            attributes: &request.attributes,
+            attributes: &ParsedAttributes::new(&request.attributes),
             secrets: &request.secrets,
             target_path: &request.target_path,
             permission: &request.permission,

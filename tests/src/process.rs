@@ -26,14 +26,28 @@ impl Running {
     /// # Errors
     /// When the files cannot be made or the program cannot be run.
     pub fn start(name: &str, command: &mut Command, directory: &Path) -> Result<Self> {
-        let stdout = directory.join(format!("{name}.stdout"));
+        let stdout = File::create(directory.join(format!("{name}.stdout")))?;
+        Self::start_into(name, command, directory, stdout.into())
+    }
+
+    /// The same with a standard output of the test's choice, which is then no part of the log.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_into(
+        name: &str,
+        command: &mut Command,
+        directory: &Path,
+        stdout: Stdio,
+    ) -> Result<Self> {
         let stderr = directory.join(format!("{name}.stderr"));
         let child = command
             .stdin(Stdio::null())
-            .stdout(File::create(&stdout)?)
+            .stdout(stdout)
             .stderr(File::create(&stderr)?)
             .spawn()
             .with_context(|| format!("starting {}", command.get_program().display()))?;
+        let stdout = directory.join(format!("{name}.stdout"));
         let name = name.to_owned();
         Ok(Self {
             name,

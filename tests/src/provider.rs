@@ -4,7 +4,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,6 +26,14 @@ const NO_MEMORY: [(&str, &str); 2] = [("COFFER_REFRESH_INTERVAL", "0"), ("COFFER
 /// Environment of a provider that remembers as it ships: an empty value is none.
 pub const DEFAULT_MEMORY: [(&str, &str); 2] =
     [("COFFER_REFRESH_INTERVAL", ""), ("COFFER_MAX_STALE", "")];
+/// What a provider has less of than it would like; the default is enough of everything.
+#[derive(Default)]
+pub struct Scarcity {
+    /// The most descriptors it may have open.
+    pub descriptors: Option<u32>,
+    /// Where its log goes, instead of a file.
+    pub stdout: Option<Stdio>,
+}
 
 /// A running provider, killed on drop.
 pub struct ProviderProcess {
@@ -57,7 +65,18 @@ impl ProviderProcess {
     ) -> Result<Self> {
         let directory = directory("provider")?;
         let socket = directory.path().join(format!("{name}.sock"));
-        Self::start_in(directory, socket, arguments, environment).await
+        let enough = Scarcity::default();
+        Self::start_in(directory, socket, enough, arguments, environment).await
+    }
+
+    /// Starts it short of something.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_short_of(scarcity: Scarcity, arguments: &[&str]) -> Result<Self> {
+        let directory = directory("provider")?;
+        let socket = directory.path().join("vault.sock");
+        Self::start_in(directory, socket, scarcity, arguments, &[]).await
     }
 
     /// Starts it on a socket path of the test's choice, for what stands there already: a stale file, or the
@@ -73,6 +92,7 @@ impl ProviderProcess {
         Self::start_in(
             directory("provider")?,
             socket.to_path_buf(),
+            Scarcity::default(),
             arguments,
             environment,
         )
@@ -82,12 +102,13 @@ impl ProviderProcess {
     async fn start_in(
         directory: TempDir,
         socket: PathBuf,
+        scarcity: Scarcity,
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let health = format!("127.0.0.1:{}", free_port()?);
         let endpoint = socket.to_str().context("a directory that is not UTF-8")?;
-        let mut command = Command::new(binary("coffer-provider")?);
+        let mut command = limited(binary("coffer-provider")?, scarcity.descriptors);
         command
             .args(["-endpoint", endpoint, "-health-addr", &health])
             .args(arguments)
@@ -96,7 +117,11 @@ impl ProviderProcess {
             .envs(NO_MEMORY)
             .envs(environment.iter().copied())
             .current_dir(directory.path());
-        let process = Running::start("coffer-provider", &mut command, directory.path())?;
+        let (name, place) = ("coffer-provider", directory.path());
+        let process = match scarcity.stdout {
+            Some(stdout) => Running::start_into(name, &mut command, place, stdout)?,
+            None => Running::start(name, &mut command, place)?,
+        };
         let mut provider = Self {
             process,
             socket,
@@ -233,6 +258,18 @@ impl ProviderProcess {
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.process.kill()
     }
+}
+
+/// A program, by way of a shell where the number of its descriptors is limited; the pid is its own either way.
+fn limited(program: PathBuf, descriptors: Option<u32>) -> Command {
+    let Some(most) = descriptors else {
+        return Command::new(program);
+    };
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &most.to_string()])
+        .arg(program);
+    command
 }
 
 /// Finds a binary of the workspace in the directory that cargo built this test into.

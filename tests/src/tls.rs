@@ -2,14 +2,19 @@
 //!
 //! Keys live as long as the directory they are written to; nothing here is a fixture in the tree.
 
+mod peer;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 use reqwest::{Client, ClientBuilder};
+
+pub use peer::{Manner, TlsPeer};
 
 /// Makes ring the crypto library of rustls in this process; once is enough, more does no harm.
 pub fn install_crypto() {
@@ -87,6 +92,18 @@ impl Authority {
         )
     }
 
+    /// The same, valid between these two years only.
+    ///
+    /// # Errors
+    /// As [`Self::server`].
+    pub fn server_between(&self, names: &[&str], years: [i32; 2]) -> Result<Certificate> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        let [from, until] = years.map(|year| date_time_ymd(year, 1, 1));
+        (params.not_before, params.not_after) = (from, until);
+        self.sign(params, "server", ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     /// A certificate for a client of this common name.
     ///
     /// # Errors
@@ -117,6 +134,20 @@ impl Authority {
 }
 
 impl Certificate {
+    /// A server's certificate that is signed by nobody but itself.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn self_signed(names: &[&str]) -> Result<Self> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(names)?.self_signed(&key)?.pem();
+        Ok(Self {
+            certificate,
+            key: key.serialize_pem(),
+        })
+    }
+
     /// Writes `<name>.crt` and `<name>.key`; their paths in this order.
     ///
     /// # Errors

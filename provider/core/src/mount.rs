@@ -138,14 +138,16 @@ mod tests {
 
     use super::{Assembled, assemble, reply_size};
     use crate::fault::{Fault, MountFault, ObjectFault, Place, Reason};
-    use crate::params::{ClassSpec, Dialect, MountSpec, Parameters, Wire, read_mount};
+    use crate::params::{
+        ClassSpec, Dialect, MountSpec, Parameters, ParsedAttributes, Wire, read_mount,
+    };
     use crate::response::{Head, Response};
     use crate::version::VersionKey;
 
     fn spec(objects: &str) -> MountSpec {
         let attributes = serde_json::json!({"roleName": "r", "objects": objects}).to_string();
         let wire = Wire {
-            attributes: &attributes,
+            attributes: &ParsedAttributes::new(&attributes),
             secrets: "null",
             permission: "420",
             target_path: "/t",

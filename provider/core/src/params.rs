@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coffer_proto::attributes::{self, Attributes, Tokens};
+use coffer_proto::attributes::{self, Attributes, AttributesError, Tokens};
 
 use crate::file::{DEFAULT_MODE, Mode};
 use crate::problem::Problem;
@@ -25,11 +25,32 @@ pub use names::{Dialect, OBJECTS};
 /// `volumeAttributes` over them. The driver does not say which came from where.
 pub type Parameters = BTreeMap<String, String>;
 
-/// The strings of a MountRequest.
+/// The attributes of a MountRequest after parsing, or why that failed. They are parsed once: who asks is
+/// told also of a request that is refused.
+pub struct ParsedAttributes(Result<Attributes, AttributesError>);
+
+impl ParsedAttributes {
+    /// Parses a JSON map of strings.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Attributes::parse(text))
+    }
+
+    /// Pod and class name, as far as they can be read.
+    #[must_use]
+    pub fn subject(&self) -> (Pod, Option<String>) {
+        self.0.as_ref().map_or_else(
+            |_| (Pod::default(), None),
+            |attributes| (pod(attributes), class_name(attributes)),
+        )
+    }
+}
+
+/// The parts of a MountRequest.
 #[derive(Clone, Copy)]
 pub struct Wire<'a> {
-    /// JSON map of strings.
-    pub attributes: &'a str,
+    /// What pod and class say.
+    pub attributes: &'a ParsedAttributes,
     /// JSON map of strings, `null` or `{}`.
     pub secrets: &'a str,
     /// JSON number.
@@ -76,7 +97,7 @@ pub fn read_mount(
     wire: Wire<'_>,
     parse_class: impl FnOnce(Parameters) -> Result<Arc<ClassSpec>, Refused>,
 ) -> Result<MountSpec, Vec<Problem>> {
-    let attributes = Attributes::parse(wire.attributes).map_err(|error| {
+    let attributes = wire.attributes.0.as_ref().map_err(|error| {
         vec![Problem::new(
             "attributes",
             error.to_string(),
@@ -84,7 +105,7 @@ pub fn read_mount(
         )]
     })?;
     let mut problems = Vec::new();
-    let tokens = read_tokens(&attributes, wire.secrets, &mut problems);
+    let tokens = read_tokens(attributes, wire.secrets, &mut problems);
     let default_mode = read_permission(wire.permission, &mut problems);
     if wire.target_path.is_empty() {
         problems.push(Problem::new(
@@ -94,11 +115,11 @@ pub fn read_mount(
         ));
     }
     let class =
-        parse_class(parameters(&attributes)).map_err(|refused| problems.extend(refused.told()));
-    let class_name = attributes.get(attributes::CLASS).map(str::to_owned);
+        parse_class(parameters(attributes)).map_err(|refused| problems.extend(refused.told()));
+    let class_name = class_name(attributes);
     match class {
         Ok(class) if problems.is_empty() => Ok(MountSpec {
-            pod: pod(&attributes),
+            pod: pod(attributes),
             volume: class_name
                 .clone()
                 .unwrap_or_else(|| wire.target_path.to_owned()),
@@ -111,12 +132,8 @@ pub fn read_mount(
     }
 }
 
-/// Reads pod and class name for a log line, as far as they can be read.
-#[must_use]
-pub fn read_subject(wire: Wire<'_>) -> (Pod, Option<String>) {
-    let attributes = Attributes::parse(wire.attributes).unwrap_or_default();
-    let class_name = attributes.get(attributes::CLASS).map(str::to_owned);
-    (pod(&attributes), class_name)
+fn class_name(attributes: &Attributes) -> Option<String> {
+    attributes.get(attributes::CLASS).map(str::to_owned)
 }
 
 fn pod(attributes: &Attributes) -> Pod {

@@ -53,7 +53,10 @@ pub fn nearest<'n>(
     edits: usize,
 ) -> Option<&'n str> {
     let lower = name.to_lowercase();
+    let length = lower.chars().count();
     known
+        // Comparing takes the product of both lengths in memory, and a class may hold a name of a megabyte.
+        .filter(|known| known.chars().count().abs_diff(length) <= edits)
         .map(|known| {
             let distance = strsim::damerau_levenshtein(&lower, &known.to_lowercase());
             (distance, known)
@@ -95,7 +98,17 @@ fn breaks_a_line(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Problem, one_line, shown};
+    use super::{Problem, nearest, one_line, shown};
+
+    #[test]
+    fn a_name_of_megabytes_is_compared_with_nothing() {
+        let known = ["roleName", "objects"];
+        // Compared in earnest this would take gigabytes.
+        for long in ["x", "é"].map(|letter| letter.repeat(16 << 20)) {
+            assert_eq!(nearest(&long, known.into_iter(), 2), None);
+        }
+        assert_eq!(nearest("roleNme", known.into_iter(), 2), Some("roleName"));
+    }
 
     #[test]
     fn a_problem_reads_field_what_remedy() {

@@ -2,6 +2,7 @@
 //!
 //! Its own login ends with it, unless files that it leaves hang on a lease of that login.
 
+mod asked;
 mod failure;
 mod files;
 mod pod;
@@ -15,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coffer_provider_core::fault::ObjectFault;
 use coffer_provider_core::mount::MountFile;
-use coffer_provider_core::params::{MountSpec, Wire};
+use coffer_provider_core::params::{MountSpec, ParsedAttributes, Wire};
 use coffer_provider_core::problem::one_line;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -27,11 +28,19 @@ use crate::metrics::Metrics;
 use crate::mounter::Mounted;
 use crate::ports::Machine;
 use crate::run::{self, Parts};
+use crate::server::Mounts;
 use crate::vault::session::{Proof, SessionKey};
 
 pub(super) use failure::{Failure, diagnose};
 pub(super) use pod::{configured, play, secret_file};
 pub(super) use token::Claims;
+
+/// What the driver sends besides attributes, where it has nothing to say.
+const SECRETS: &str = "null";
+/// 0644, the driver's default.
+const PERMISSION: &str = "420";
+/// Where no driver will write.
+const TARGET: &str = "cli";
 
 /// How long giving back a login may take.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -40,6 +49,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 struct Report {
     schema: &'static str,
     class: String,
+    /// Host and port, or the socket of the provider that was asked.
     store: String,
     milliseconds: u128,
     /// Where the files were written; none when they were not.
@@ -128,27 +138,35 @@ fn carry_out(
         warn(remark);
     }
     let began = Instant::now();
-    let mounting = Mounting {
-        config: &config,
-        class: &class,
-        pod: &played.pod,
-        keeps_files: directory.is_some(),
+    let (from, mounted, absent) = if let Some(socket) = &arguments.socket {
+        let asked = asked::mount(socket, &class, &played.pod, config.mount_deadline);
+        let files = runtime()?.block_on(asked)?;
+        // What the provider left out stands in its log only.
+        (socket.display().to_string(), files, Vec::new())
+    } else {
+        let mounting = Mounting {
+            config: &config,
+            class: &class,
+            pod: &played.pod,
+            keeps_files: directory.is_some(),
+        };
+        let mounted = runtime()?.block_on(mounting.run(store_token))?;
+        (mounted.store, mounted.files, mounted.absent)
     };
-    let mounted = runtime()?.block_on(mounting.run(store_token))?;
     let milliseconds = began.elapsed().as_millis();
     if let Some(directory) = directory {
-        files::write(directory, &mounted.files).map_err(|what| Failed::new(3, what))?;
+        files::write(directory, &mounted).map_err(|what| Failed::new(3, what))?;
     }
-    let has_versions = config.hmac_source != HmacSource::Generate;
+    let has_versions = arguments.socket.is_some() || config.hmac_source != HmacSource::Generate;
     let line = |file: &MountFile| line(file, has_versions, arguments.show_secrets);
     Ok(Report {
         schema: "coffer.mount/v1",
         class: class.name.clone(),
-        store: mounted.store.clone(),
+        store: from,
         milliseconds,
         directory: directory.map(|path| path.display().to_string()),
-        files: mounted.files.iter().map(line).collect(),
-        absent: mounted.absent.into_iter().map(absent_line).collect(),
+        files: mounted.iter().map(line).collect(),
+        absent: absent.into_iter().map(absent_line).collect(),
     })
 }
 
@@ -223,12 +241,12 @@ pub(super) fn read_spec(
     class: &ClassFile,
     pod: &PlayedPod,
 ) -> Result<MountSpec, coffer_provider_core::fault::MountFault> {
-    let attributes = class.attributes(pod);
+    let attributes = ParsedAttributes::new(&class.attributes(pod));
     parts.mounter.read(Wire {
         attributes: &attributes,
-        secrets: "null",
-        permission: "420",
-        target_path: "cli",
+        secrets: SECRETS,
+        permission: PERMISSION,
+        target_path: TARGET,
     })
 }
 

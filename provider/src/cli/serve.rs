@@ -32,17 +32,7 @@ pub fn run(invocation: &Invocation, environment: Environment) -> Outcome {
         tracing::warn!("{warning}");
     }
     harden();
-    std::panic::set_hook(Box::new(|panic| {
-        // The message may quote what was being read, so only the place is told.
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::error!(
-            place,
-            "panic: a bug in the provider; the mount it happened in fails, others go on"
-        );
-    }));
+    telemetry::tell_only_places_of_panics();
     let control = telemetry.level_control();
     let served = runtime()?.block_on(async move {
         tokio::spawn(async move {

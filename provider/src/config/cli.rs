@@ -54,6 +54,8 @@ pub struct MountArguments {
     pub class_name: Option<String>,
     /// Where files are written.
     pub out: Option<PathBuf>,
+    /// Socket of a provider that is asked instead.
+    pub socket: Option<PathBuf>,
     /// File with a service account token.
     pub token_file: Option<PathBuf>,
     /// File with a store token, used instead of a login.
@@ -78,22 +80,32 @@ pub fn parse_arguments(
     let mut command = command();
     let matches = command.try_get_matches_from_mut(normalised(arguments))?;
     let invocation = invocation(&matches);
-    let forms = forms(&invocation.command);
+    let forms = forms(matches.subcommand_name(), &invocation.command);
     if invocation.output.is_empty() || forms.contains(&invocation.output.as_str()) {
         return Ok(invocation);
     }
-    let what = format!("--output: write {} here", forms.join(" or "));
+    let what = match &invocation.command {
+        Command::Serve => {
+            "--output: leave it out, serving has no result (--log-format is the form of the log)"
+                .to_owned()
+        }
+        Command::Completions(_) => "--output: leave it out, a script has one form only".to_owned(),
+        _ => format!("--output: write {} here", forms.join(" or ")),
+    };
     Err(command.error(ErrorKind::InvalidValue, what))
 }
 
 /// All forms of results; those of the version are the peers'.
 const FORMS: [&str; 4] = ["text", "json", "json-pretty", "yaml"];
 
-/// The forms that the results of a command have. What has no result takes all of them.
-const fn forms(command: &Command) -> &'static [&'static str] {
+/// The forms that the results of a command have; none where nothing could have another form. Without the
+/// word `serve` the command line is that of the peers, which serve with `-output` too and leave it unused.
+const fn forms(subcommand: Option<&str>, command: &Command) -> &'static [&'static str] {
     match command {
         Command::Check { .. } | Command::Mount(_) | Command::Doctor(_) => &["text", "json"],
-        Command::Version | Command::Serve | Command::Completions(_) => &FORMS,
+        Command::Serve if subcommand.is_some() => &[],
+        Command::Completions(_) => &[],
+        Command::Version | Command::Serve => &FORMS,
     }
 }
 
@@ -136,6 +148,9 @@ Every option can be set by a line of --config, by an environment variable COFFER
 environment names of the peers; flags win. One dash will do: -vault-addr.";
 
 const CHECK_CODES: &str = "\
+When a file cannot be read, --output json prints {\"schema\":\"coffer.error/v1\",\"exit\":3,\"reason\":…,\"message\":…}
+instead.
+
 Exit codes: 0 no problems (warnings do not count), 1 problems, 2 usage, 3 a file cannot be read.";
 
 const MOUNT_CODES: &str = "\
@@ -143,6 +158,9 @@ Needs --token-file or --vault-token-file. Reads the store as the server would, i
 issues, and gives its login back. Without --out, and with --dry-run, nothing is written. Files are
 written with mode 0600 below directories of mode 0700, and replaced as a whole. Values are printed with
 --show-secrets only.
+
+With --socket the provider that runs there does it, by its own configuration, for a pod `coffer-cli` that
+does not exist; what it issues and its login stay with it, as for any pod.
 
 Exit codes: 0 mounted, 1 class or store refuse (denied, not found, login refused), 2 usage, 3 could not be
 tried (store unreachable, sealed, TLS, unreadable file), 64 bad configuration.";
@@ -226,6 +244,14 @@ fn mount() -> clap::Command {
                 .value_name("DIR")
                 .value_hint(ValueHint::DirPath)
                 .help("Directory for the files; best on a tmpfs"),
+        )
+        .arg(
+            Arg::new("socket")
+                .long("socket")
+                .value_name("PATH")
+                .value_hint(ValueHint::FilePath)
+                .conflicts_with("vault-token-file")
+                .help("Ask the provider that listens there, as the driver would"),
         )
         .arg(switch(
             "dry-run",
@@ -337,6 +363,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         },
         Some(("mount", sub)) => Command::Mount(MountArguments {
             out: text(sub, "out").map(PathBuf::from),
+            socket: text(sub, "socket").map(PathBuf::from),
             dry_run: sub.get_flag("dry-run"),
             show_secrets: sub.get_flag("show-secrets"),
             ..played(sub)

@@ -27,6 +27,14 @@ pub(super) fn of(metadata: &MetadataMap, limit: Duration) -> Duration {
     ours.min(limit)
 }
 
+/// A budget as it is told: a short one in milliseconds, because it may be less than a second.
+pub(super) fn shown(budget: Duration) -> String {
+    if budget < Duration::from_secs(10) {
+        return format!("{} ms", budget.as_millis());
+    }
+    format!("{} s", budget.as_secs())
+}
+
 /// At most eight digits and a unit (gRPC over HTTP/2, "Timeout").
 fn parse(text: &str) -> Option<Duration> {
     let digits = text.get(..text.len().checked_sub(1)?)?;
@@ -51,7 +59,7 @@ mod tests {
 
     use tonic::metadata::MetadataMap;
 
-    use super::of;
+    use super::{of, shown};
 
     #[test]
     fn a_mount_ends_before_its_caller_gives_up() {
@@ -82,5 +90,17 @@ mod tests {
             limit,
             "old drivers send none on rotation"
         );
+    }
+    #[test]
+    fn a_budget_below_a_second_is_not_told_as_nothing() {
+        for (millis, expected) in [
+            (0, "0 ms"),
+            (500, "500 ms"),
+            (9_999, "9999 ms"),
+            (10_000, "10 s"),
+            (118_999, "118 s"),
+        ] {
+            assert_eq!(shown(Duration::from_millis(millis)), expected);
+        }
     }
 }

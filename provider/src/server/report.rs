@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coffer_provider_core::fault::{MountFault, Phase, Reason, named};
-use coffer_provider_core::params::{Pod, Wire, read_subject};
+use coffer_provider_core::params::Pod;
 use coffer_provider_core::problem::shown;
 use tonic::{Code, Status};
 
@@ -50,8 +50,8 @@ impl Report {
         }
     }
 
-    pub(super) fn open(&self, wire: Wire<'_>) -> Open<'_> {
-        let (pod, class) = read_subject(wire);
+    /// Begins with pod and class as far as they could be read.
+    pub(super) fn open(&self, (pod, class): (Pod, Option<String>)) -> Open<'_> {
         Open {
             report: self,
             pod,

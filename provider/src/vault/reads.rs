@@ -100,7 +100,8 @@ pub struct ReadParts {
     pub per_mount: usize,
 }
 
-type Answers = Vec<Result<Fetched, Fault>>;
+/// The outcome of one request.
+type Answer = Result<Fetched, Fault>;
 
 impl Reads {
     /// Nothing is asked before the first Mount.
@@ -130,8 +131,8 @@ impl Reads {
         self: &Arc<Self>,
         asker: &Asker,
         requests: &[Arc<Request>],
-    ) -> Result<Answers, Fault> {
-        let mut answers: Vec<Option<Result<Fetched, Fault>>> = requests
+    ) -> Result<Vec<Answer>, Fault> {
+        let mut answers: Vec<Option<Answer>> = requests
             .iter()
             .map(|request| self.without_asking(asker, request))
             .collect();
@@ -155,7 +156,7 @@ impl Reads {
     }
 
     /// What needs no request: an answer that is fresh enough, or a denial of a moment ago.
-    fn without_asking(&self, asker: &Asker, request: &Request) -> Option<Result<Fetched, Fault>> {
+    fn without_asking(&self, asker: &Asker, request: &Request) -> Option<Answer> {
         if let Some(issued) = self.issued_before(asker, request) {
             return Some(Ok(issued));
         }
@@ -182,7 +183,7 @@ impl Reads {
         requests: &[Arc<Request>],
         missing: Vec<usize>,
         fault: &Fault,
-    ) -> Result<Vec<(usize, Result<Fetched, Fault>)>, Fault> {
+    ) -> Result<Vec<(usize, Answer)>, Fault> {
         missing
             .into_iter()
             .map(
@@ -195,12 +196,7 @@ impl Reads {
     }
 
     /// What the store said last, where it may stand in for an answer that did not come.
-    fn old_one(
-        &self,
-        asker: &Asker,
-        request: &Request,
-        reason: Reason,
-    ) -> Option<Result<Fetched, Fault>> {
+    fn old_one(&self, asker: &Asker, request: &Request, reason: Reason) -> Option<Answer> {
         let (said, at) = self.memory.last(asker.session.id(), request)?;
         let age = self.chance.instant().saturating_duration_since(at);
         self.rules
@@ -215,7 +211,7 @@ impl Reads {
         token: &Arc<StoreToken>,
         requests: &[Arc<Request>],
         missing: Vec<usize>,
-    ) -> Vec<(usize, Result<Fetched, Fault>)> {
+    ) -> Vec<(usize, Answer)> {
         // Set by the first that finds the store away.
         let broken: OnceLock<Fault> = OnceLock::new();
         let answers = stream::iter(missing)
@@ -236,7 +232,7 @@ impl Reads {
         token: &Arc<StoreToken>,
         request: &Arc<Request>,
         broken: &OnceLock<Fault>,
-    ) -> Result<Fetched, Fault> {
+    ) -> Answer {
         let asked = match broken.get() {
             Some(fault) => Err(fault.clone()),
             None => timeout_at(asker.ask_until(), self.asked(asker, token, request))

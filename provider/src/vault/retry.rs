@@ -54,11 +54,12 @@ where
         };
         let reason = failed.fault.reason;
         let may = repeat == Repeat::Yes || !failed.maybe_sent;
-        // An answer that makes no sense rarely makes sense the third time.
-        let most = if reason == Reason::BadAnswer {
-            2
-        } else {
-            MAX_TRIES
+        let most = match (reason, failed.maybe_sent) {
+            // A redirect that is not followed: it leads to the same place the next time.
+            (Reason::BadAnswer, false) => 1,
+            // An answer that makes no sense rarely makes sense the third time.
+            (Reason::BadAnswer, true) => 2,
+            _ => MAX_TRIES,
         };
         if !may || !reason.heals() || sent >= most.min(tries) {
             return Err(failed);
@@ -146,6 +147,13 @@ mod tests {
             );
         }
         assert_eq!(sent(Repeat::Yes, Reason::BadAnswer, true, None).await.0, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_redirect_that_is_not_followed_is_not_asked_for_again() {
+        for kind in [Repeat::Yes, Repeat::OnlyIfNotSent] {
+            assert_eq!(sent(kind, Reason::BadAnswer, false, None).await.0, 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

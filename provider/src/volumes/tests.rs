@@ -7,7 +7,9 @@ use std::time::Duration;
 use coffer_provider_core::fault::Phase;
 use coffer_provider_core::mount::MountFile;
 use coffer_provider_core::notice::{Notice, Outcome};
-use coffer_provider_core::params::{ClassSpec, Dialect, MountSpec, OBJECTS, Wire, read_mount};
+use coffer_provider_core::params::{
+    ClassSpec, Dialect, MountSpec, OBJECTS, ParsedAttributes, Wire, read_mount,
+};
 use coffer_provider_core::secret::SecretBytes;
 use tokio::time::Instant;
 
@@ -18,7 +20,7 @@ fn spec(uid: &str, class: &str) -> MountSpec {
         r#"{{"csi.storage.k8s.io/pod.name":"p","csi.storage.k8s.io/pod.namespace":"n","csi.storage.k8s.io/pod.uid":"{uid}","csi.storage.k8s.io/serviceAccount.name":"a","secretProviderClass":"{class}"}}"#
     );
     let wire = Wire {
-        attributes: &attributes,
+        attributes: &ParsedAttributes::new(&attributes),
         secrets: "{}",
         permission: "420",
         target_path: "/t",

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use coffer_tests::fixture::free_port;
+use coffer_tests::fixture::{free_port, repository};
 use coffer_tests::vault::{JwtRole, Policy, Vault};
+use rustix::fs::statfs;
 use serde_json::json;
 
 use super::{Desk, Told, manifest, run, run_with, text_of};
@@ -24,10 +25,18 @@ fn in_memory() -> Result<tempfile::TempDir> {
         .tempdir_in("/dev/shm")?)
 }
 
-/// A directory on a disk: the one that the tests are built into.
+/// `f_type` of tmpfs and ramfs (linux/magic.h).
+const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// A directory on a disk: where the tests are built, or wherever else there is one.
 fn on_disk() -> Result<tempfile::TempDir> {
     let test = std::env::current_exe()?;
-    let place = test.parent().context("a test without a directory")?;
+    let built = test.parent().context("a test without a directory")?;
+    let places = [built, repository(), Path::new("/var/tmp")];
+    let place = places
+        .iter()
+        .find(|place| statfs(**place).is_ok_and(|fs| !IN_MEMORY.contains(&fs.f_type)))
+        .with_context(|| format!("this test needs a directory on a disk: none of {places:?} is"))?;
     Ok(tempfile::Builder::new()
         .prefix("coffer-cli-")
         .tempdir_in(place)?)

@@ -36,6 +36,7 @@ fn the_help_names_every_option_command_and_exit_code() -> Result<()> {
             "mount",
             &[
                 "--out",
+                "--socket",
                 "--dry-run",
                 "--show-secrets",
                 "--token-file",
@@ -58,10 +59,7 @@ fn the_help_names_every_option_command_and_exit_code() -> Result<()> {
     ] {
         run(&[command, "--help"])?.expect(0, switches)?;
         let told = run(&[command, "--help"])?;
-        told.expect(0, &["Exit codes: 0 ", "--vault-addr"])?;
-        // `check` has nothing to tell but its report.
-        let has_errors = told.out.contains("coffer.error/v1");
-        ensure!(has_errors == (command != "check"), "{told:?}");
+        told.expect(0, &["Exit codes: 0 ", "--vault-addr", "coffer.error/v1"])?;
     }
     Ok(())
 }
@@ -112,6 +110,12 @@ fn what_was_typed_wrong_ends_with_two_and_a_bad_configuration_with_64() -> Resul
         (&["check", "c", "--output", "yaml"], "write text or json"),
         (&["doctor", "--output", "xml"], "json"),
         (&["completions", "cmd"], "zsh"),
+        (
+            &["completions", "zsh", "--output", "json"],
+            "--output: leave it out",
+        ),
+        (&["serve", "--output", "json"], "--log-format"),
+        (&["--output", "text", "serve"], "--log-format"),
     ] {
         let told = run(arguments)?;
         told.expect(2, &[part])?;
@@ -122,6 +126,12 @@ fn what_was_typed_wrong_ends_with_two_and_a_bad_configuration_with_64() -> Resul
             .expect(64, &["vaultAddress", "drain"])?;
     }
     Ok(())
+}
+
+#[test]
+fn the_peers_way_to_serve_takes_the_form_of_the_version_and_leaves_it_unused() -> Result<()> {
+    // The drain is wrong, so that serving does not begin.
+    run(&["-output", "json", "-drain", "soon"])?.expect(64, &["drain"])
 }
 
 #[test]
@@ -228,7 +238,20 @@ fn check_passes_the_examples_and_fails_what_is_broken() -> Result<()> {
             .context(text)?;
     }
     let desk = Desk::new()?;
-    run(&["check", &desk.path("none").display().to_string()])?.expect(3, &["No such file"])?;
+    let none = desk.path("none").display().to_string();
+    let told = run(&["check", &none])?;
+    told.expect(3, &["No such file"])?;
+    ensure!(told.out.is_empty(), "{told:?}");
+    let told = run(&["check", "-", &none, "--output", "json"])?;
+    told.expect(3, &[])?;
+    let failure = told.json()?;
+    assert_eq!(
+        (&failure["schema"], &failure["exit"], &failure["reason"]),
+        (&json!("coffer.error/v1"), &json!(3), &json!("unreadable"))
+    );
+    let message = failure["message"].as_str().unwrap_or_default();
+    ensure!(message.starts_with(&none), "{told:?}");
+    ensure!(told.err.trim_end() == message, "{told:?}");
     let told = run_with(&["check", "-", "--output", "json"], &class("{}"))?;
     told.expect(1, &[])?;
     assert_eq!(told.json()?["schema"], json!("coffer.check/v1"));

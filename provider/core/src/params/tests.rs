@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ClassSpec, Dialect, MountSpec, Parameters, Refused, Wire, read_mount};
+use super::{
+    ClassSpec, Dialect, MountSpec, Parameters, ParsedAttributes, Refused, Wire, read_mount,
+};
 use crate::output::Output;
 use crate::problem::Problem;
 
@@ -47,7 +49,7 @@ fn mount(
     target: &str,
 ) -> Result<MountSpec, Vec<Problem>> {
     let wire = Wire {
-        attributes,
+        attributes: &ParsedAttributes::new(attributes),
         secrets,
         permission,
         target_path: target,
@@ -55,6 +57,16 @@ fn mount(
     read_mount(wire, |parameters| {
         ClassSpec::parse(&parameters, Dialect::Vault).map(Arc::new)
     })
+}
+
+#[test]
+fn pod_and_class_are_told_also_of_a_request_that_is_refused() {
+    let text = r#"{"csi.storage.k8s.io/pod.name":"web-0","secretProviderClass":"c","objects":"["}"#;
+    assert!(mount(text, "null", "420", "/t").is_err());
+    let (pod, class) = ParsedAttributes::new(text).subject();
+    assert_eq!((pod.name.as_str(), class.as_deref()), ("web-0", Some("c")));
+    let (pod, class) = ParsedAttributes::new("no JSON").subject();
+    assert_eq!((pod.name.as_str(), class), ("", None));
 }
 
 #[test]

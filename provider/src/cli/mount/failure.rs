@@ -10,6 +10,7 @@ use coffer_provider_core::problem::{one_line, shown};
 use serde::Serialize;
 
 use crate::cli::{Done, Failed, Outcome};
+use crate::metrics::code_name;
 
 /// Why a command brought no result.
 #[derive(Debug, Serialize)]
@@ -101,6 +102,18 @@ impl Failure {
             reason,
             message,
             objects: Vec::new(),
+        }
+    }
+
+    /// What a provider answered: its reason where it is ours, else the code.
+    pub(super) fn of_status(status: &tonic::Status) -> Self {
+        let message = one_line(status.message());
+        let ours = Reason::ALL
+            .into_iter()
+            .find(|reason| message.ends_with(&format!("[{}]", reason.as_str())));
+        match ours {
+            Some(reason) => Self::new(exit(reason), reason.as_str(), message),
+            None => Self::new(3, code_name(status.code()), message),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coffer_provider_core::fault::{Fault, MountFault, Phase, Reason};
 use coffer_provider_core::notice::Notice;
-use coffer_provider_core::params::Wire;
+use coffer_provider_core::params::ParsedAttributes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -55,12 +55,8 @@ impl Told {
     }
 
     fn open(&self) -> super::Open<'_> {
-        self.report.open(Wire {
-            attributes: ATTRIBUTES,
-            secrets: "{}",
-            permission: "420",
-            target_path: "/t",
-        })
+        self.report
+            .open(ParsedAttributes::new(ATTRIBUTES).subject())
     }
 
     fn value(&self, series: &str) -> String {

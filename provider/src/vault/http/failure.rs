@@ -93,11 +93,10 @@ pub(super) fn too_large(cap: usize, status: u16, content_type: &str) -> NoAnswer
 
 fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {
     let place = target.address.place();
-    let name = target
-        .tls
-        .server_name
-        .clone()
-        .unwrap_or_else(|| place.clone());
+    let name = match (&target.tls.server_name, &target.address) {
+        (Some(name), _) | (None, Address::Tcp { host: name, .. }) => name,
+        (None, Address::Unix(_)) => &place,
+    };
     let hint = match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
             "give the CA that signed it: vaultCACertPath, or the operator's CA bundle"
@@ -108,8 +107,16 @@ fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {
         ) => {
             "set vaultTLSServerName to a name of the certificate, or use that name in vaultAddress"
         }
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::InvalidPurpose
+            | rustls::CertificateError::InvalidPurposeContext { .. },
+        ) => "give the store a certificate that is meant for servers",
         rustls::Error::InvalidCertificate(_) => "renew the store's certificate, or check the clock",
         rustls::Error::InvalidMessage(_) => "does the store speak TLS on this port?",
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion) => {
+            "the store must speak TLS 1.2 or 1.3"
+        }
         rustls::Error::AlertReceived(_) => REFUSED,
         _ => "check the TLS settings of both sides",
     };
@@ -117,10 +124,30 @@ fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {
         Reason::StoreTls,
         format!(
             "TLS with store {place} failed (name {name}): {}",
-            one_line(&error.to_string())
+            one_line(&cause(error))
         ),
         hint,
     )
+}
+
+/// What TLS says, without the time of the attempt: the same fault must read the same, or it is told anew at
+/// each attempt.
+fn cause(error: &rustls::Error) -> String {
+    let date = |time: &rustls_pki_types::UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds).map_or_else(|_| "?".to_owned(), |at| at.to_string())
+    };
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::ExpiredContext {
+            not_after,
+            ..
+        }) => format!("certificate expired at {}", date(not_after)),
+        rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidYetContext {
+            not_before,
+            ..
+        }) => format!("certificate not valid before {}", date(not_before)),
+        _ => error.to_string(),
+    }
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -188,6 +188,7 @@ impl Mounter {
             pod: pod_key(spec),
             began,
             deadline,
+            first: phase == Phase::First,
         };
         let plan = plan(spec.class.objects.iter().map(|object| &object.request));
         let fetched = self.fetch(&asker, &plan, &place, why.as_ref()).await?;

@@ -12,13 +12,12 @@ use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::refresh::{Freshness, freshness};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::{Head, Response};
-use coffer_provider_core::target::Address;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::endpoint;
 use super::flights::{Flights, Seat};
-use super::http::{NoAnswer, Stores};
+use super::http::{Call, NoAnswer, Stores};
 use super::kept::{Kept, KeptKey};
 use super::retry::{Repeat, repeat};
 use super::session::{JwtSource, SessionKey, Sessions, StoreToken};
@@ -40,6 +39,8 @@ pub struct Asker {
     pub began: Instant,
     /// When it must have ended.
     pub deadline: Instant,
+    /// Whether the pod waits to start, as far as this process knows.
+    pub first: bool,
 }
 
 /// An answer, and whether this Mount caused it to be issued.
@@ -75,17 +76,12 @@ pub struct Reads {
     /// Reads whose answers turned out to belong to one pod each.
     per_pod: Mutex<HashSet<String>>,
     per_mount: usize,
-    /// Stores that could not answer when last asked: they are asked one request at a time.
-    suspects: Mutex<HashSet<Address>>,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
 }
 
 /// How many leased paths are remembered; a forgotten one costs a second request at its next flight.
 const MAX_LEASED_PATHS: usize = 10_000;
-
-/// How many stores that are away are remembered; one more is asked as if it were well.
-const MAX_SUSPECTS: usize = 256;
 
 impl Reads {
     /// Up to `per_mount` requests of one Mount are in flight.
@@ -105,7 +101,6 @@ impl Reads {
             flights: Flights::default(),
             per_pod: Mutex::default(),
             per_mount: per_mount.max(1),
-            suspects: Mutex::default(),
             chance,
             metrics,
         }
@@ -158,7 +153,7 @@ impl Reads {
     ) -> Vec<(usize, Result<Fetched, Fault>)> {
         // Set by the first that finds the store away.
         let broken: OnceLock<Fault> = OnceLock::new();
-        let answers = stream::iter(missing)
+        stream::iter(missing)
             .map(|at| {
                 let broken = &broken;
                 async move {
@@ -177,9 +172,7 @@ impl Reads {
             })
             .buffer_unordered(self.width(asker))
             .collect()
-            .await;
-        self.note_health(asker, broken.get().is_some());
-        answers
+            .await
     }
 
     async fn login(&self, asker: &Asker) -> Result<Arc<StoreToken>, Fault> {
@@ -206,21 +199,10 @@ impl Reads {
 
     /// A store that is away gets one request of a Mount, not one for each object.
     fn width(&self, asker: &Asker) -> usize {
-        let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        if suspects.contains(&asker.session.identity.target.address) {
+        if self.stores.is_doubtful(&asker.session.identity.target) {
             1
         } else {
             self.per_mount
-        }
-    }
-
-    fn note_health(&self, asker: &Asker, is_broken: bool) {
-        let address = &asker.session.identity.target.address;
-        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_broken {
-            suspects.remove(address);
-        } else if suspects.len() < MAX_SUSPECTS {
-            suspects.insert(address.clone());
         }
     }
 
@@ -383,7 +365,12 @@ impl Reads {
         };
         let prepared =
             endpoint::object(target, token.secret(), request).map_err(NoAnswer::never_sent)?;
-        let answer = self.stores.send(target, prepared, op).await?;
+        let call = Call {
+            op,
+            deadline: asker.deadline,
+            first: asker.first,
+        };
+        let answer = self.stores.send(target, prepared, call).await?;
         let head = Head {
             status: answer.status,
             content_type: &answer.content_type,

@@ -10,6 +10,7 @@ pub(super) fn told(failed: NoAnswer, request: &Request) -> Fault {
     let NoAnswer {
         mut fault,
         maybe_sent,
+        asked: _,
     } = failed;
     if request.generates() && maybe_sent && fault.reason.heals() {
         fault.what += "; it may have been issued and is not asked for twice";

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{JwtSource, Sessions, StoreToken};
 use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
 use crate::vault::endpoint;
-use crate::vault::http::{Answer, NoAnswer};
+use crate::vault::http::{Answer, Call, NoAnswer};
 use crate::vault::retry::{Repeat, repeat};
 
 impl Sessions {
@@ -31,7 +31,7 @@ impl Sessions {
                 &requested
             }
         };
-        let attempt = || self.login_attempt(identity, jwt);
+        let attempt = || self.login_attempt(identity, jwt, deadline);
         let outcome = repeat(
             Repeat::Yes,
             self.stores.tries(),
@@ -54,11 +54,18 @@ impl Sessions {
         &self,
         identity: &Identity,
         jwt: &SecretString,
+        deadline: Instant,
     ) -> Result<StoreToken, NoAnswer> {
         let target = &identity.target;
         let prepared = endpoint::login(target, &identity.auth_mount, &identity.role, jwt)
             .map_err(NoAnswer::never_sent)?;
-        let answer = self.stores.send(target, prepared, StoreOp::Login).await?;
+        // Whoever waits for a login may be a pod that starts.
+        let call = Call {
+            op: StoreOp::Login,
+            deadline,
+            first: true,
+        };
+        let answer = self.stores.send(target, prepared, call).await?;
         let response =
             read(&answer).map_err(|fault| NoAnswer::maybe_sent(refused_login(fault, identity)))?;
         let auth = response
@@ -79,6 +86,10 @@ impl Sessions {
         Ok(StoreToken::issued(target.clone(), token, life, renewable))
     }
 
+    fn upkeep(&self, op: StoreOp) -> Call {
+        Call::upkeep(op, self.chance.instant())
+    }
+
     /// Renews a token by its default.
     pub(super) async fn renew(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
         let renewed = self.renew_attempt(token).await;
@@ -90,7 +101,7 @@ impl Sessions {
         let prepared = endpoint::renew_self(&token.target, token.secret())?;
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Renew)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Renew))
             .await
             .map_err(|failed| failed.fault)?;
         let response = read(&answer)?;
@@ -109,7 +120,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Read)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Read))
             .await;
         answer.map_or(true, |answer| answer.status != 403)
     }
@@ -121,7 +132,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Revoke)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
             .await;
         let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
         self.metrics.revocation(RenewKind::Token, ok);
@@ -134,7 +145,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Revoke)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
             .await;
         let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
         self.metrics.revocation(RenewKind::Lease, ok);

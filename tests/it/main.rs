@@ -6,6 +6,10 @@
 /// Store, issuer, provider and driver of one test.
 mod stage;
 
+/// Several addresses of one store.
+mod addresses;
+/// A store that is left alone for a while.
+mod breakers;
 /// Callers that are no driver.
 mod callers;
 /// Command line and configuration.

@@ -137,9 +137,8 @@ impl Exchange {
             &date,
             self.chance.now(),
         );
-        let read = timeout(self.limits.body, self.buffers.read(response)).await;
-        let outcome = match read {
-            Ok(Ok((body, buffer))) => Ok(Answer {
+        let outcome = match self.buffers.read(response, self.limits.body).await {
+            Ok((body, buffer)) => Ok(Answer {
                 status,
                 content_type,
                 retry_after,
@@ -147,13 +146,14 @@ impl Exchange {
                 body,
                 _buffer: buffer,
             }),
-            Ok(Err(BadBody::TooLarge)) => Err(failure::too_large(
+            Err(BadBody::TooLarge) => Err(failure::too_large(
                 self.limits.body_bytes,
                 status,
                 &content_type,
             )),
-            Ok(Err(BadBody::Broken(error))) => Err(failure::of_request(&error, server)),
-            Err(_) => Err(failure::timed_out("body", self.limits.body, server)),
+            Err(BadBody::Broken(error)) => Err(failure::of_request(&error, server)),
+            Err(BadBody::TooSlow) => Err(failure::timed_out("body", self.limits.body, server)),
+            Err(BadBody::NoRoom) => Err(failure::no_room(server)),
         };
         let label = if outcome.is_ok() {
             StoreStatus::from_http(status)

@@ -89,9 +89,10 @@ pub(super) fn none_left(mut failures: Vec<Failure>, are_several: bool) -> Result
     if !are_several && let Some(only) = failures.pop() {
         return only.outcome;
     }
+    // Where a write may have been carried out, that is what its caller must know.
     let telling = failures
         .iter()
-        .max_by_key(|failure| weight(failure.fault.reason));
+        .max_by_key(|failure| (!failure.may_move_on, weight(failure.fault.reason)));
     let Some(telling) = telling else {
         return Err(NoAnswer::not_asked(Fault::new(
             Reason::Internal,

@@ -96,6 +96,16 @@ pub(super) fn too_large(cap: usize, status: u16, content_type: &str) -> NoAnswer
     ))
 }
 
+/// The fault of a body that had to wait too long for others.
+pub(super) fn no_room(server: &Server) -> NoAnswer {
+    let place = server.address.place();
+    NoAnswer::maybe_sent(Fault::new(
+        Reason::Busy,
+        format!("our own buffers had no room for an answer of store {place}"),
+        "split large secrets, or raise --buffered-bytes",
+    ))
+}
+
 fn tls_fault(error: &rustls::Error, server: &Server) -> Fault {
     let place = server.address.place();
     let name = server

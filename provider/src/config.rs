@@ -234,6 +234,7 @@ fn http_limits(reader: &mut values::Reader<'_>) -> HttpLimits {
         body_bytes: reader.number("store-body-bytes", 1 << 10, 1 << 30),
         buffered_bytes: reader.number("buffered-bytes", 1 << 20, 1 << 32),
         in_flight: reader.number("inflight", 1, 10_000),
+        in_flight_per_address: reader.number("inflight-per-address", 1, 10_000),
         tries: 1 + u32::try_from(reader.number("vault-max-retries", 0, 100))
             .unwrap_or(0)
             .min(MAX_TRIES - 1),
@@ -402,10 +403,10 @@ fn policy(reader: &mut values::Reader<'_>) -> Policy {
     policy
 }
 
-/// The operator's own address, if the layers name one.
+/// The operator's own addresses, if the layers name any.
 fn own_addresses(layers: &[Layer], problems: &mut Vec<Problem>) -> Vec<Address> {
     match Layer::resolve(&layers.iter().collect::<Vec<_>>()) {
-        Ok(target) => vec![target.address],
+        Ok(target) => target.address.iter().cloned().collect(),
         Err(found) => {
             problems.extend(found);
             Vec::new()

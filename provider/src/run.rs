@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use coffer_proto::v1alpha1::csi_driver_provider_server::CsiDriverProviderServer;
 use coffer_provider_core::problem::Problem;
+use coffer_provider_core::target::Address;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -44,6 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Parts {
     /// Carries Mounts out.
     pub mounter: Arc<Mounter>,
+    /// Connections to stores.
+    pub stores: Arc<Stores>,
     /// Logins.
     pub sessions: Arc<Sessions>,
     /// Reads.
@@ -91,6 +94,7 @@ pub fn build(
     let stores = Arc::new(Stores::new(
         config.http,
         config.http_rules.clone(),
+        Arc::clone(&chance),
         Arc::clone(metrics),
     ));
     let memory = Arc::new(Memory::new(
@@ -108,7 +112,7 @@ pub fn build(
     ));
     let kept = Arc::new(Kept::default());
     let reads = ReadParts {
-        stores,
+        stores: Arc::clone(&stores),
         sessions: Arc::clone(&sessions),
         kept: Arc::clone(&kept),
         memory: Arc::clone(&memory),
@@ -129,6 +133,7 @@ pub fn build(
     )?;
     Ok(Parts {
         mounter: Arc::new(mounter),
+        stores,
         sessions,
         reads,
         kept,
@@ -232,7 +237,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         .max_encoding_message_size(usize::MAX);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), provider = %config.provider_name, socket = %config.endpoint.display(),
-        store = %config.http_rules.own.first().map(ToString::to_string).unwrap_or_default(),
+        store = %listed(&config.http_rules.own),
         profile = ?config.rules.policy.profile, token_request = config.token_request, "serving"
     );
     let draining = Arc::clone(&readiness);
@@ -256,6 +261,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let farewell = async {
         parts.reads.shut_down().await;
         parts.sessions.shut_down().await;
+        parts.stores.shut_down().await;
     };
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not every token could be given back in time");
@@ -354,6 +360,11 @@ async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<TcpListener> {
         }
     }
     Err(last)
+}
+
+fn listed(addresses: &[Address]) -> String {
+    let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    texts.join(", ")
 }
 
 fn join(problems: &[Problem]) -> String {

@@ -6,8 +6,12 @@
 /// Store, issuer, provider and driver of one test.
 mod stage;
 
+/// Several addresses of one store.
+mod addresses;
 /// The command that asks a running provider.
 mod asking;
+/// A store that is left alone for a while.
+mod breakers;
 /// Callers that are no driver.
 mod callers;
 /// Command line and configuration.

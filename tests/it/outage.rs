@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use coffer_tests::driver::{Kubelet, Published};
+use coffer_tests::fixture::eventually;
 use coffer_tests::scripted::Reply;
 use serde_json::json;
 use tonic::Code;
@@ -33,7 +34,13 @@ async fn running_pods_keep_their_files_through_an_outage() -> Result<()> {
         assert_eq!(kubelet.versions(), versions);
     }
     stage.store.heal();
-    ensure!(matches!(kubelet.publish().await?, Published::Unchanged));
+    // The breaker has opened meanwhile, and a probe must find the store well.
+    eventually(Duration::from_secs(30), "a good republish", async || {
+        let published = kubelet.publish().await?;
+        ensure!(matches!(published, Published::Unchanged), "{published:?}");
+        Ok(())
+    })
+    .await?;
     assert_eq!(stage.store.logins(), 1, "an outage takes no login away");
     Ok(())
 }
@@ -108,7 +115,7 @@ async fn after_every_failure_the_next_attempt_mounts() -> Result<()> {
         Reply::errors(403, &["permission denied"]),
         Reply::errors(404, &[]),
         Reply::errors(400, &["no"]),
-        Reply::errors(429, &["busy"]).header("retry-after", "120"),
+        Reply::errors(429, &["busy"]).header("retry-after", "1"),
         Reply::errors(500, &[]),
         Reply::errors(503, &["Vault is sealed"]),
         Reply::hang_up(),

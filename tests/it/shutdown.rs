@@ -49,7 +49,7 @@ async fn draining(stage: &Stage) -> Result<()> {
 /// P4: 50 mounts in flight at SIGTERM finish; afterwards the process ends with 0 and its socket is gone.
 #[tokio::test]
 async fn mounts_in_flight_finish() -> Result<()> {
-    let mut stage = Stage::set().await?;
+    let mut stage = Stage::with(&["--inflight-per-address", "64"]).await?;
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
     stage.store.rule(move |asked| {

@@ -6,6 +6,8 @@
 
 /// Who logs in and with which token.
 pub mod auth;
+/// Whether an address of a store is asked, and when a failing one is asked again.
+pub mod breaker;
 /// Durations as people write them.
 pub mod duration;
 /// The `encoding` attribute.

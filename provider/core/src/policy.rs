@@ -113,7 +113,11 @@ impl Policy {
         if self.lock_connection {
             judge.locked(class);
         }
-        judge.address(&class.layer, target, own);
+        for address in target.address.iter() {
+            let is_own = class.layer.address.is_empty()
+                || own.address.iter().any(|own| address.same_server(own));
+            judge.address(address, is_own);
+        }
         judge.listed(
             "vaultNamespace",
             class.layer.namespace.trim_matches('/'),
@@ -200,9 +204,7 @@ impl Judge<'_> {
         }
     }
 
-    fn address(&mut self, layer: &Layer, target: &Target, own: &Target) {
-        let address = &target.address;
-        let is_own = layer.address.is_empty() || address.same_server(&own.address);
+    fn address(&mut self, address: &Address, is_own: bool) {
         let list = self.policy.allowed_addresses.as_deref();
         if !is_own {
             self.by_list(

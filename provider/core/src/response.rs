@@ -140,6 +140,22 @@ pub struct Lease {
     pub renewable: bool,
 }
 
+/// Whether a refusal proves that nothing of the request was carried out, so that even one that writes
+/// may be sent to another node. Proxies answer 503 too, after who knows what, so it counts only where the
+/// store itself says that it is sealed.
+#[must_use]
+pub fn is_unexecuted(head: Head<'_>, body: &[u8]) -> bool {
+    match head.status {
+        472 | 473 | 501 => true,
+        503 => says_sealed(&store_texts(body).0),
+        _ => false,
+    }
+}
+
+fn says_sealed(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("sealed")
+}
+
 /// The fault of an answer outside 200-299.
 fn refusal(head: Head<'_>, body: &[u8]) -> Fault {
     let (errors, warnings) = store_texts(body);
@@ -187,7 +203,7 @@ fn refusal(head: Head<'_>, body: &[u8]) -> Fault {
             format!("store is not initialised, {what}"),
             "initialise it",
         ),
-        503 if text.to_ascii_lowercase().contains("sealed") || text.is_empty() => Fault::new(
+        503 if says_sealed(&text) || text.is_empty() => Fault::new(
             Reason::StoreState,
             format!("store is sealed, {what}"),
             "unseal it",

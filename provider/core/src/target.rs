@@ -5,8 +5,10 @@
 //! decided elsewhere.
 
 mod address;
+mod addresses;
 
 pub use address::{Address, BadAddress};
+pub use addresses::{Addresses, MAX_ADDRESSES};
 
 use crate::problem::{Problem, shown};
 
@@ -17,7 +19,7 @@ pub const DEFAULT_ADDRESS: &str = "https://127.0.0.1:8200";
 /// lower layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layer {
-    /// URL of the store, or `unix://` with a path.
+    /// URL of the store, or `unix://` with a path; several separated by commas.
     pub address: String,
     /// Store namespace, sent as `X-Vault-Namespace`.
     pub namespace: String,
@@ -67,8 +69,8 @@ pub struct Tls {
 /// Everything that decides which server answers and how it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// The store.
-    pub address: Address,
+    /// The store: its addresses, the wanted one first.
+    pub address: Addresses,
     /// Its namespace.
     pub namespace: Option<String>,
     /// How it is reached.
@@ -97,7 +99,7 @@ impl Layer {
             layer.apply_tls(&mut tls, &mut problems);
         }
         check_header("vaultNamespace", namespace, &mut problems);
-        match Address::parse(address) {
+        match Addresses::parse("vaultAddress", address) {
             Ok(address) if problems.is_empty() => {
                 let namespace = namespace.trim_matches('/');
                 Ok(Target {
@@ -107,12 +109,8 @@ impl Layer {
                 })
             }
             Ok(_) => Err(problems),
-            Err(bad) => {
-                problems.push(Problem::new(
-                    "vaultAddress",
-                    format!("\"{}\" {bad}", shown(address)),
-                    "write https://host:port, or unix:///path of a socket",
-                ));
+            Err(problem) => {
+                problems.push(problem);
                 Err(problems)
             }
         }

@@ -11,13 +11,20 @@ mod socket;
 mod steps;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use coffer_provider_core::problem::one_line;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::mount::{Failure, configured};
 use super::{Done, Environment, Outcome, is_json, runtime};
 use crate::config::{Invocation, MountArguments};
+use crate::metrics::StoreOp;
+use crate::vault::http::Call;
+
+/// Until when a question waits for its turn. Nobody else asks, so this is never reached.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +55,15 @@ pub struct Step {
 struct Report {
     schema: &'static str,
     steps: Vec<Step>,
+}
+
+/// How `doctor` asks a store: a person waits for it.
+fn call() -> Call {
+    Call {
+        op: StoreOp::Read,
+        deadline: Instant::now() + PATIENCE,
+        first: true,
+    }
 }
 
 impl Step {

@@ -114,7 +114,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "ADDR",
         "",
-        "Address of the store for classes that name none [default: https://127.0.0.1:8200]",
+        "Address of the store for classes that name none, or several of its nodes separated by commas, the wanted one first [default: https://127.0.0.1:8200]",
     ),
     peer(
         "vault-mount",
@@ -378,7 +378,18 @@ pub const OPTIONS: &[OptionSpec] = &[
         "8",
         "Requests of one Mount in flight",
     ),
-    option("inflight", Number, "64", "Requests of all Mounts in flight"),
+    option(
+        "inflight",
+        Number,
+        "64",
+        "Requests of all Mounts in flight; refreshes use three quarters of them at most",
+    ),
+    option(
+        "inflight-per-address",
+        Number,
+        "48",
+        "Requests in flight to one address of a store",
+    ),
     option(
         "refresh-interval",
         Duration,

@@ -42,6 +42,8 @@ closed_label! {
         Renew = "renew",
         /// Ends a token or lease.
         Revoke = "revoke",
+        /// Looks whether a failing address is well again.
+        Probe = "probe",
     }
 }
 

@@ -15,8 +15,33 @@ use secrecy::{ExposeSecret, SecretString};
 use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
-/// A request ready to be sent. No Debug: headers and body are secret.
-pub struct Prepared(pub(super) http::Request<Vec<u8>>);
+/// A request ready to be sent to any address of its target. No Debug: headers and body are secret.
+pub struct Prepared(http::Request<Vec<u8>>);
+
+impl Prepared {
+    /// The request as it goes to one address.
+    ///
+    /// # Errors
+    /// When address and path do not make a URL.
+    pub(super) fn at(&self, address: &Address) -> Result<http::Request<Vec<u8>>, Fault> {
+        let mut request = self.0.clone();
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        // The middleware puts `/v1` in front of everything; a prefix stands before that.
+        let prefix = match address {
+            Address::Tcp { prefix, .. } => prefix.as_str(),
+            Address::Unix(_) => "",
+        };
+        let uri = format!("{}{prefix}{path}", origin(address)).parse();
+        *request.uri_mut() = uri.map_err(|_| unwritable("address and path do not make a URL"))?;
+        Ok(request)
+    }
+}
+
+/// What stands in a URL where the address is not decided yet, or has no host.
+const NO_HOST: &str = "http://localhost";
 
 /// Where the login of a role goes.
 struct Login {
@@ -262,17 +287,16 @@ fn prepare<E: Endpoint>(
     // The error may quote the URL with its query, so it is not passed on.
     let mut request = endpoint
         .with_middleware(&middleware)
-        .request(&base(&target.address))
+        .request(NO_HOST)
         .map_err(|_| unwritable("path or query cannot be written into a URL"))?;
     for (name, value) in request.headers_mut() {
         value.set_sensitive(name == "x-vault-token");
     }
-    add_prefix(&target.address, &mut request)?;
     Ok(Prepared(request))
 }
 
 /// Scheme, host and port. The host of a unix socket means nothing.
-fn base(address: &Address) -> String {
+pub(super) fn origin(address: &Address) -> String {
     match address {
         Address::Tcp {
             https,
@@ -282,27 +306,8 @@ fn base(address: &Address) -> String {
         } => {
             format!("{}://{host}:{port}", if *https { "https" } else { "http" })
         }
-        Address::Unix(_) => "http://localhost".to_owned(),
+        Address::Unix(_) => NO_HOST.to_owned(),
     }
-}
-
-/// The middleware puts `/v1` in front of everything, so what stands before it is added afterwards.
-fn add_prefix(address: &Address, request: &mut http::Request<Vec<u8>>) -> Result<(), Fault> {
-    let Address::Tcp { prefix, .. } = address else {
-        return Ok(());
-    };
-    if prefix.is_empty() {
-        return Ok(());
-    }
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/", http::uri::PathAndQuery::as_str);
-    let uri = format!("{}{prefix}{path}", base(address));
-    *request.uri_mut() = uri
-        .parse()
-        .map_err(|_| unwritable("address and path do not make a URL"))?;
-    Ok(())
 }
 
 fn unwritable(what: &str) -> Fault {
@@ -339,10 +344,11 @@ mod tests {
             body: None,
         };
         let token = SecretString::from("t");
-        let prepared =
-            object(&target(address, ""), &token, &request).unwrap_or_else(|f| panic!("{f}"));
-        assert_eq!(prepared.0.method(), "LIST");
-        prepared.0.uri().to_string()
+        let target = target(address, "");
+        let prepared = object(&target, &token, &request).unwrap_or_else(|f| panic!("{f}"));
+        let request = prepared.at(target.address.first()).unwrap();
+        assert_eq!(request.method(), "LIST");
+        request.uri().to_string()
     }
 
     #[test]

@@ -1,31 +1,38 @@
-//! Connections to stores: one pool per target, a request in, status and body out.
+//! Requests to stores: which address, after whom in the queue, and what came back.
 //!
-//! Here are the limits that protect the node: phases, body size, buffers of the whole process,
-//! requests in flight, and where a token may be sent after a redirect. What an answer means is not
-//! decided here, and nothing is tried again.
+//! A target may have several addresses. They are tried one at a time, the healthy one first; an address
+//! that fails in a row is not asked before a probe finds it well. Here are also the limits that protect the
+//! node. What an answer means to a Mount is not decided here, and no address is asked twice for one request.
 
 mod body;
+mod exchange;
+mod failover;
 mod failure;
+mod health;
 mod pool;
+mod queue;
 mod redirect;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use coffer_provider_core::fault::{Fault, Reason};
-use coffer_provider_core::target::{Address, Target, Tls};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use coffer_provider_core::breaker::Sign;
+use coffer_provider_core::fault::Fault;
+use coffer_provider_core::response::{Head, Response, is_unexecuted};
+use coffer_provider_core::target::{Address, Target};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::endpoint::Prepared;
-use super::rate::{Limiter, Rate};
+use super::rate::Rate;
 use super::retry::MAX_TRIES;
-use crate::metrics::{Metrics, StoreOp, StoreStatus, Target as TargetLabel};
+use crate::metrics::{Metrics, StoreOp};
+use crate::ports::Chance;
 
-use body::Buffers;
-use pool::Pool;
+use exchange::Exchange;
+use failover::Failure;
+use health::{Health, Watch};
+use queue::Queue;
 
 /// Limits of the process towards stores.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +49,8 @@ pub struct HttpLimits {
     pub buffered_bytes: usize,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Requests in flight to one address.
+    pub in_flight_per_address: usize,
     /// How many times a request that only reads is sent, first try included.
     pub tries: u32,
     /// Requests per second; none for as many as come.
@@ -58,6 +67,8 @@ impl Default for HttpLimits {
             body_bytes: 8 << 20,
             buffered_bytes: 32 << 20,
             in_flight: 64,
+            // One that hangs leaves a quarter to the others.
+            in_flight_per_address: 48,
             tries: MAX_TRIES,
             rate: None,
         }
@@ -96,6 +107,17 @@ pub struct Answer {
     _buffer: body::Reserved,
 }
 
+impl Answer {
+    /// What is known before the body is looked at.
+    #[must_use]
+    pub fn head(&self) -> Head<'_> {
+        Head {
+            status: self.status,
+            content_type: &self.content_type,
+        }
+    }
+}
+
 /// A request that brought no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAnswer {
@@ -103,6 +125,8 @@ pub struct NoAnswer {
     pub fault: Fault,
     /// Whether the store may have received it: a request that writes must not be sent again then.
     pub maybe_sent: bool,
+    /// Whether anybody was asked at all. If not, asking again within the same Mount is of no use.
+    pub asked: bool,
 }
 
 impl NoAnswer {
@@ -112,6 +136,17 @@ impl NoAnswer {
         Self {
             fault,
             maybe_sent: false,
+            asked: true,
+        }
+    }
+
+    /// It ended here: by a breaker, or in our own queue.
+    #[must_use]
+    pub const fn not_asked(fault: Fault) -> Self {
+        Self {
+            fault,
+            maybe_sent: false,
+            asked: false,
         }
     }
 
@@ -121,195 +156,188 @@ impl NoAnswer {
         Self {
             fault,
             maybe_sent: true,
+            asked: true,
         }
     }
 }
 
-/// All connections of the process.
-pub struct Stores {
-    pools: Mutex<HashMap<(Address, Tls), Arc<Pool>>>,
-    limits: HttpLimits,
-    rules: HttpRules,
-    buffers: Buffers,
-    in_flight: Semaphore,
-    limiter: Option<Limiter>,
-    metrics: Arc<Metrics>,
+/// What a request is for, and how long it may wait for its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its kind. One that writes is sent to a second address only if the first cannot have carried it out.
+    pub op: StoreOp,
+    /// When waiting for a turn and turning to further addresses ends. A request that was sent has the
+    /// time of its phases.
+    pub deadline: Instant,
+    /// Whether a pod may be waiting to start. Three quarters of the places are for all, the rest for these.
+    pub first: bool,
 }
 
-/// The most pools that are kept: a node with more stores than this opens connections anew.
-const MAX_POOLS: usize = 256;
+impl Call {
+    /// How long upkeep waits for its turn: it comes again, or is at best effort.
+    const UPKEEP: Duration = Duration::from_secs(5);
+
+    /// For a renewal, a revocation and the like, which no pod waits for.
+    #[must_use]
+    pub fn upkeep(op: StoreOp, now: Instant) -> Self {
+        Self {
+            op,
+            deadline: now + Self::UPKEEP,
+            first: false,
+        }
+    }
+}
+
+/// Everything between the process and its stores.
+pub struct Stores {
+    exchange: Arc<Exchange>,
+    queue: Arc<Queue>,
+    health: Health,
+    chance: Arc<dyn Chance>,
+}
+
+/// What came of asking one address.
+enum Asked {
+    /// An answer of a store that works, or a fault that no other address can mend.
+    Done(Result<Answer, NoAnswer>),
+    /// A failure of this address.
+    Failed(Failure),
+}
 
 impl Stores {
     /// No connection is made before the first request.
     #[must_use]
-    pub fn new(limits: HttpLimits, rules: HttpRules, metrics: Arc<Metrics>) -> Self {
-        Self {
-            pools: Mutex::new(HashMap::new()),
+    pub fn new(
+        limits: HttpLimits,
+        rules: HttpRules,
+        chance: Arc<dyn Chance>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let queue = Arc::new(Queue::new(&limits, Arc::clone(&chance)));
+        let exchange = Arc::new(Exchange::new(
             limits,
             rules,
-            buffers: Buffers::new(limits.buffered_bytes, limits.body_bytes),
-            in_flight: Semaphore::new(limits.in_flight),
-            limiter: limits.rate.map(Limiter::new),
+            Arc::clone(&chance),
+            Arc::clone(&metrics),
+        ));
+        let health = Health::new(
+            Arc::clone(&exchange),
+            Arc::clone(&queue),
+            Arc::clone(&chance),
             metrics,
+        );
+        Self {
+            exchange,
+            queue,
+            health,
+            chance,
         }
     }
 
     /// Sends a request and reads the whole answer, following at most one redirect to a server that the
-    /// token is meant for.
+    /// token is meant for. Of several addresses the healthy ones are asked first, each at most once.
     ///
     /// # Errors
-    /// When no complete answer came.
+    /// When no complete answer came; of a target with several addresses also when none of them gave one
+    /// that a working store gives.
     pub async fn send(
         &self,
         target: &Target,
         prepared: Prepared,
-        op: StoreOp,
+        call: Call,
     ) -> Result<Answer, NoAnswer> {
-        let _permit = self.in_flight.acquire().await.map_err(|_| closing())?;
-        let answer = self.send_once(target, copy(&prepared), op).await?;
-        let location = redirect::location(&answer.0).filter(|_| !self.rules.no_redirects);
-        let Some(location) = location else {
-            return self.read(answer, op, target).await;
-        };
-        let next = redirect::follow(&target.address, &location, |address| {
-            self.may_redirect_to(address)
-        })
-        .map_err(NoAnswer::never_sent)?;
-        let moved = Target {
-            address: next.address,
-            ..target.clone()
-        };
-        let mut prepared = prepared;
-        *prepared.0.uri_mut() = next.uri;
-        let answer = self.send_once(&moved, prepared, op).await?;
-        self.read(answer, op, &moved).await
+        let mut failures = Vec::new();
+        for watch in self.health.by_choice(target) {
+            if !failures.is_empty() && self.chance.instant() >= call.deadline {
+                break;
+            }
+            match self.ask(&watch, &prepared, call).await {
+                Asked::Done(outcome) => return outcome,
+                Asked::Failed(failure) => {
+                    let is_last = !failure.may_move_on;
+                    failures.push(failure);
+                    if is_last {
+                        break;
+                    }
+                }
+            }
+        }
+        failover::none_left(failures, target.address.are_several())
+    }
+
+    /// Whether no address of the target could be used when last asked: it is not worth more than one
+    /// request of a Mount then.
+    #[must_use]
+    pub fn is_doubtful(&self, target: &Target) -> bool {
+        self.health.is_away(target)
     }
 
     /// How many times a request that only reads is sent.
     #[must_use]
-    pub const fn tries(&self) -> u32 {
-        self.limits.tries
+    pub fn tries(&self) -> u32 {
+        self.exchange.limits().tries
     }
 
-    fn may_redirect_to(&self, address: &Address) -> bool {
-        let known = self.rules.own.iter().chain(&self.rules.redirects);
-        known.into_iter().any(|own| own.same_server(address))
+    /// Ends all probes. Requests can still be sent.
+    pub async fn shut_down(&self) {
+        self.health.shut_down().await;
     }
 
-    async fn send_once(
-        &self,
-        target: &Target,
-        prepared: Prepared,
-        op: StoreOp,
-    ) -> Result<(reqwest::Response, Instant), NoAnswer> {
-        let client = self.client(target).await.map_err(NoAnswer::never_sent)?;
-        if let Some(limiter) = &self.limiter {
-            limiter.turn().await;
+    async fn ask(&self, watch: &Arc<Watch>, prepared: &Prepared, call: Call) -> Asked {
+        let server = watch.server();
+        // Before the queue: who will be refused need not wait.
+        if let Some(fault) = watch.refusal() {
+            return Asked::Failed(Failure::not_asked(server, fault));
         }
-        let mut prepared = prepared;
-        prepared.0.headers_mut().extend(self.rules.headers.clone());
-        let request = pool::address_request(prepared.0, target).map_err(NoAnswer::never_sent)?;
-        let _gauge = self.metrics.store_request_started();
-        let started = Instant::now();
-        let sent = timeout(self.limits.first_byte, client.execute(request)).await;
-        let outcome = match sent {
-            Ok(Ok(response)) => return Ok((response, started)),
-            Ok(Err(error)) => failure::of_request(&error, target),
-            Err(_) => failure::timed_out("first byte", self.limits.first_byte, target),
+        let _place = match self.queue.enter(&server.address, call).await {
+            Ok(place) => place,
+            Err(fault) => return Asked::Done(Err(NoAnswer::not_asked(fault))),
         };
-        self.metrics.store_request(
-            op,
-            StoreStatus::Error,
-            self.label(target),
-            started.elapsed(),
-        );
-        Err(outcome)
-    }
-
-    async fn read(
-        &self,
-        (response, started): (reqwest::Response, Instant),
-        op: StoreOp,
-        target: &Target,
-    ) -> Result<Answer, NoAnswer> {
-        let status = response.status().as_u16();
-        let content_type = header(&response, http::header::CONTENT_TYPE);
-        let retry_after = redirect::retry_after(&header(&response, http::header::RETRY_AFTER));
-        let date = Some(header(&response, http::header::DATE)).filter(|date| !date.is_empty());
-        let read = timeout(self.limits.body, self.buffers.read(response)).await;
-        let outcome = match read {
-            Ok(Ok((body, buffer))) => Ok(Answer {
-                status,
-                content_type,
-                retry_after,
-                date,
-                body,
-                _buffer: buffer,
-            }),
-            Ok(Err(body::BadBody::TooLarge)) => Err(failure::too_large(
-                self.limits.body_bytes,
-                status,
-                &content_type,
-            )),
-            Ok(Err(body::BadBody::Broken(error))) => Err(failure::of_request(&error, target)),
-            Err(_) => Err(failure::timed_out("body", self.limits.body, target)),
+        let admitted = match watch.admit() {
+            Ok(admitted) => admitted,
+            Err(fault) => return Asked::Failed(Failure::not_asked(server, fault)),
         };
-        let label = if outcome.is_ok() {
-            StoreStatus::from_http(status)
-        } else {
-            StoreStatus::Error
+        let outcome = match prepared.at(&server.address) {
+            Ok(request) => self.exchange.send(server, request, call.op).await,
+            Err(fault) => Err(NoAnswer::never_sent(fault)),
         };
-        self.metrics
-            .store_request(op, label, self.label(target), started.elapsed());
-        outcome
-    }
-
-    fn label(&self, target: &Target) -> TargetLabel {
-        let place = self
-            .rules
-            .own
-            .iter()
-            .position(|own| own.same_server(&target.address));
-        place.map_or(TargetLabel::OTHER, TargetLabel::listed)
-    }
-
-    /// The client of a target, made at its first use and again when its files changed.
-    async fn client(&self, target: &Target) -> Result<reqwest::Client, Fault> {
-        let key = (target.address.clone(), target.tls.clone());
-        let pool = {
-            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-            if pools.len() >= MAX_POOLS && !pools.contains_key(&key) {
-                let oldest = pools
-                    .iter()
-                    .min_by_key(|(_, pool)| pool.last_used())
-                    .map(|(key, _)| key.clone());
-                oldest.map(|key| pools.remove(&key));
+        let writes = call.op == StoreOp::Write;
+        match outcome {
+            Ok(answer) => {
+                if let (429 | 503, Some(wait)) = (answer.status, answer.retry_after) {
+                    self.queue.pause(&server.address, wait);
+                }
+                let Some(fault) = ill(&answer) else {
+                    admitted.report(Sign::Well);
+                    return Asked::Done(Ok(answer));
+                };
+                admitted.report(Sign::Ill(fault.clone()));
+                let may_move_on = !writes || is_unexecuted(answer.head(), &answer.body);
+                Asked::Failed(Failure::answered(server, fault, answer, may_move_on))
             }
-            Arc::clone(pools.entry(key).or_default())
-        };
-        pool.client(target, &self.rules, self.limits.connect, &self.metrics)
-            .await
+            Err(failed) => {
+                let sign = Sign::of_fault(&failed.fault);
+                admitted.report(sign.clone());
+                if !matches!(sign, Sign::Ill(_) | Sign::Untrusted(_)) {
+                    return Asked::Done(Err(failed));
+                }
+                let may_move_on = !writes || !failed.maybe_sent;
+                Asked::Failed(Failure::unanswered(server, failed, may_move_on))
+            }
+        }
     }
 }
 
-fn copy(prepared: &Prepared) -> Prepared {
-    Prepared(prepared.0.clone())
-}
-
-fn header(response: &reqwest::Response, name: http::HeaderName) -> String {
-    let value = response
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().to_owned()
-}
-
-fn closing() -> NoAnswer {
-    NoAnswer::never_sent(Fault::new(
-        Reason::Draining,
-        "the provider is shutting down",
-        "the driver tries again",
-    ))
+/// What is wrong with the store that gave this answer; none if it works.
+fn ill(answer: &Answer) -> Option<Fault> {
+    if Sign::is_well(answer.status) {
+        return None;
+    }
+    let fault = Response::read(answer.head(), &answer.body).err()?;
+    Some(Fault {
+        retry_after: answer.retry_after,
+        ..fault
+    })
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@ mod flight;
 mod remark;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use coffer_provider_core::fault::{Fault, Phase, Reason};
 use coffer_provider_core::refresh::RefreshRules;
 use coffer_provider_core::request::Request;
-use coffer_provider_core::target::Address;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
@@ -72,17 +71,12 @@ pub struct Reads {
     /// Reads whose answers turned out to belong to one pod each.
     per_pod: Mutex<HashSet<String>>,
     per_mount: usize,
-    /// Stores that could not answer when last asked: they are asked one request at a time.
-    suspects: Mutex<HashSet<Address>>,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
 }
 
 /// How many leased paths are remembered; a forgotten one costs a second request at its next flight.
 const MAX_LEASED_PATHS: usize = 10_000;
-
-/// How many stores that are away are remembered; one more is asked as if it were well.
-const MAX_SUSPECTS: usize = 256;
 
 /// What reads are made of.
 pub struct ReadParts {
@@ -116,7 +110,6 @@ impl Reads {
             flights: Flights::default(),
             per_pod: Mutex::default(),
             per_mount: parts.per_mount.max(1),
-            suspects: Mutex::default(),
             chance,
             metrics,
         }
@@ -214,16 +207,14 @@ impl Reads {
     ) -> Vec<(usize, Answer)> {
         // Set by the first that finds the store away.
         let broken: OnceLock<Fault> = OnceLock::new();
-        let answers = stream::iter(missing)
+        stream::iter(missing)
             .map(|at| {
                 let broken = &broken;
                 async move { (at, self.ask_one(asker, token, &requests[at], broken).await) }
             })
             .buffer_unordered(self.width(asker))
             .collect()
-            .await;
-        self.note_health(asker, broken.get().is_some());
-        answers
+            .await
     }
 
     async fn ask_one(
@@ -279,21 +270,13 @@ impl Reads {
 
     /// A store that is away gets one request of a Mount, not one for each object.
     fn width(&self, asker: &Asker) -> usize {
-        let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        if suspects.contains(&asker.session.key().identity.target.address) {
+        if self
+            .stores
+            .is_doubtful(&asker.session.key().identity.target)
+        {
             1
         } else {
             self.per_mount
-        }
-    }
-
-    fn note_health(&self, asker: &Asker, is_broken: bool) {
-        let address = &asker.session.key().identity.target.address;
-        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_broken {
-            suspects.remove(address);
-        } else if suspects.len() < MAX_SUSPECTS {
-            suspects.insert(address.clone());
         }
     }
 }

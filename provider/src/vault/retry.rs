@@ -61,7 +61,7 @@ where
             (Reason::BadAnswer, true) => 2,
             _ => MAX_TRIES,
         };
-        if !may || !reason.heals() || sent >= most.min(tries) {
+        if !may || !failed.asked || !reason.heals() || sent >= most.min(tries) {
             return Err(failed);
         }
         let pause = failed
@@ -118,7 +118,12 @@ mod tests {
                 retry_after: retry_after.map(Duration::from_secs),
                 ..Fault::new(reason, "w", "h")
             };
-            async move { Err::<(), _>(NoAnswer { fault, maybe_sent }) }
+            let failed = if maybe_sent {
+                NoAnswer::maybe_sent(fault)
+            } else {
+                NoAnswer::never_sent(fault)
+            };
+            async move { Err::<(), _>(failed) }
         };
         let outcome = repeat(
             kind,
@@ -199,6 +204,29 @@ mod tests {
             sent(Repeat::Yes, Reason::StoreBusy, true, Some(120)).await,
             (1, Duration::ZERO)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ended_without_asking_is_told_at_once() {
+        let metrics = Metrics::new(
+            BuildInfo {
+                version: "0",
+                revision: "",
+                rustc: "",
+            },
+            1,
+        );
+        let tries = Cell::new(0);
+        let attempt = || {
+            tries.set(tries.get() + 1);
+            let fault = Fault::new(Reason::StoreUnreachable, "w", "h");
+            async move { Err::<(), _>(NoAnswer::not_asked(fault)) }
+        };
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs(30);
+        let outcome = repeat(Repeat::Yes, 3, deadline, || 1.0, &metrics, attempt).await;
+        assert!(outcome.is_err());
+        assert_eq!((tries.get(), start.elapsed()), (1, Duration::ZERO));
     }
 
     #[test]

@@ -205,3 +205,29 @@ fn a_locked_connection_is_the_operators_alone() {
     );
     assert_eq!(verdict(&policy, OWN, &[]), (vec![], vec![]));
 }
+
+#[test]
+fn every_address_of_a_list_is_judged() {
+    let own = "https://vault:8200, https://vault-2:8200";
+    for (named, refused) in [
+        ("https://vault-2:8200,https://vault:8200", 0),
+        ("https://vault-2:8200", 0),
+        ("https://vault:8200,https://evil", 1),
+        ("https://evil,https://worse", 2),
+        ("https://vault:8200,http://vault-2:8200", 2),
+    ] {
+        let pairs = [("vaultAddress", named)];
+        let fields = vec!["vaultAddress"; refused];
+        assert_eq!(verdict(&strict(), own, &pairs).0, fields, "{named}");
+        let warned = verdict(&Policy::default(), own, &pairs).1;
+        assert_eq!(warned.len(), refused, "{named}");
+    }
+    let policy = Policy {
+        allowed_addresses: Some(vec!["https://other".to_owned()]),
+        ..Policy::default()
+    };
+    let pairs = [("vaultAddress", "https://other,https://evil")];
+    assert_eq!(verdict(&policy, own, &pairs).0, ["vaultAddress"]);
+    let plain = verdict(&Policy::default(), "https://a,http://b,http://c", &[]);
+    assert_eq!(plain, (vec![], vec![Rule::Http, Rule::Http]));
+}

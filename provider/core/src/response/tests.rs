@@ -154,3 +154,27 @@ fn openbaos_form_has_no_mount_type() {
     let text = String::from_utf8(response.whole(Dialect::OpenBao).expose().to_vec()).unwrap();
     assert!(!text.contains("mount_type"));
 }
+
+#[test]
+fn only_a_store_that_says_so_did_nothing() {
+    for (status, body, expected) in [
+        (501, "", true),
+        (472, "", true),
+        (473, "", true),
+        (503, r#"{"errors":["Vault is sealed"]}"#, true),
+        (503, "", false),
+        (503, "upstream sealed", false),
+        (503, r#"{"errors":["overloaded"]}"#, false),
+        (474, "", false),
+        (500, r#"{"errors":["Vault is sealed"]}"#, false),
+        (502, "", false),
+        (429, "", false),
+    ] {
+        let head = Head {
+            status,
+            content_type: "",
+        };
+        let told = super::is_unexecuted(head, body.as_bytes());
+        assert_eq!(told, expected, "{status} {body}");
+    }
+}

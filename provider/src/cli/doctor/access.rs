@@ -13,7 +13,6 @@ use super::Step;
 use crate::cli::class_file::PlayedPod;
 use crate::cli::mount::Claims;
 use crate::config::Config;
-use crate::metrics::StoreOp;
 use crate::run::Parts;
 use crate::vault::endpoint;
 use crate::vault::http::Stores;
@@ -94,7 +93,7 @@ fn place(key: &SessionKey, target: &Target) -> String {
 pub(super) async fn look_up(stores: &Stores, target: &Target, token: &SecretString) -> Step {
     let asked = match endpoint::lookup_self(target, token) {
         Ok(prepared) => stores
-            .send(target, prepared, StoreOp::Read)
+            .send(target, prepared, super::call())
             .await
             .map_err(|failed| failed.fault),
         Err(fault) => Err(fault),

@@ -9,7 +9,6 @@ use coffer_provider_core::target::Target;
 use secrecy::SecretString;
 
 use super::Step;
-use crate::metrics::StoreOp;
 use crate::vault::endpoint;
 use crate::vault::http::Stores;
 
@@ -51,7 +50,7 @@ async fn ask(
     let borrowed: Vec<&str> = paths.iter().map(String::as_str).collect();
     let prepared = endpoint::capabilities_self(target, token, &borrowed)
         .map_err(|fault| Step::skipped("capabilities", fault.what))?;
-    let sent = stores.send(target, prepared, StoreOp::Read).await;
+    let sent = stores.send(target, prepared, super::call()).await;
     let answer = sent.map_err(|failed| Step::skipped("capabilities", failed.fault.what))?;
     let body = Json::parse(&answer.body)
         .ok()

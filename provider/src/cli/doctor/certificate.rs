@@ -54,7 +54,7 @@ pub(super) fn look(target: &Target) -> Option<Certificate> {
         host,
         port,
         ..
-    } = &target.address
+    } = target.address.first()
     else {
         return None;
     };

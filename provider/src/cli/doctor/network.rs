@@ -7,8 +7,7 @@ use coffer_provider_core::target::{Address, Target};
 use jiff::Timestamp;
 
 use super::certificate::{self, Certificate};
-use super::{State, Step};
-use crate::metrics::StoreOp;
+use super::{State, Step, call};
 use crate::vault::endpoint;
 use crate::vault::http::{Answer, Stores};
 
@@ -18,14 +17,16 @@ const MAX_SKEW: i64 = 60;
 /// The layers that this module looks at, in their order.
 const LAYERS: [&str; 5] = ["dns", "connection", "tls", "clock", "store"];
 
-/// Looks at every layer up to the store's state; the name of the first that is broken.
+/// Looks at every layer up to the store's state, at the first address of a target; the name of the first
+/// layer that is broken.
 pub(super) async fn examine(
     stores: &Stores,
     target: &Target,
     proxied: bool,
     steps: &mut Vec<Step>,
 ) -> Result<(), &'static str> {
-    let dns = dns(&target.address, proxied).await;
+    let address = target.address.first();
+    let dns = dns(address, proxied).await;
     let is_broken = dns.state == State::Failed;
     steps.push(dns);
     if is_broken {
@@ -38,12 +39,12 @@ pub(super) async fn examine(
     let certificate = look.await.ok().flatten();
     let answer = match endpoint::health(target) {
         Ok(prepared) => stores
-            .send(target, prepared, StoreOp::Read)
+            .send(target, prepared, call())
             .await
             .map_err(|failed| failed.fault),
         Err(fault) => Err(fault),
     };
-    let place = target.address.to_string();
+    let place = address.to_string();
     let now = Timestamp::now();
     match answer {
         Err(fault) if fault.reason == Reason::StoreTls => {
@@ -59,7 +60,7 @@ pub(super) async fn examine(
             steps.push(Step::ok("connection", &place));
             steps.push(good_tls(target, certificate.as_ref(), now));
             steps.push(clock(answer.date.as_deref(), now));
-            let store = store(&answer, &target.address);
+            let store = store(&answer, address);
             let is_usable = store.state == State::Ok;
             steps.push(store);
             is_usable.then_some(()).ok_or("store")
@@ -107,7 +108,7 @@ fn bad_tls(fault: &Fault, certificate: Option<&Certificate>) -> Step {
 }
 
 fn good_tls(target: &Target, certificate: Option<&Certificate>, now: Timestamp) -> Step {
-    if !matches!(target.address, Address::Tcp { https: true, .. }) {
+    if !matches!(target.address.first(), Address::Tcp { https: true, .. }) {
         return Step::skipped("tls", "this address does not use it");
     }
     let verified = if target.tls.skip_verify {

@@ -35,7 +35,7 @@ struct Subject {
 
 struct Examination<'a> {
     config: &'a Config,
-    stores: Stores,
+    stores: Arc<Stores>,
     parts: Parts,
     /// Used instead of a login.
     store_token: Option<SecretString>,
@@ -49,11 +49,12 @@ pub(super) async fn examine(
     proxied: bool,
 ) -> Result<Vec<Step>, Failure> {
     let metrics = Arc::new(Metrics::new(version::build(), 1));
+    let parts = run::build(config, None, Arc::new(Machine), &metrics).map_err(bad_configuration)?;
     let first = Path::new(socket::LOOKED_AT_FIRST);
     let mut examination = Examination {
         config,
-        stores: Stores::new(config.http, config.http_rules.clone(), Arc::clone(&metrics)),
-        parts: run::build(config, None, Arc::new(Machine), &metrics).map_err(bad_configuration)?,
+        stores: Arc::clone(&parts.stores),
+        parts,
         store_token: arguments
             .store_token_file
             .as_deref()
@@ -67,7 +68,16 @@ pub(super) async fn examine(
         Some(target) => {
             let proxied = proxied || config.http_rules.proxy.is_some();
             let Examination { stores, steps, .. } = &mut examination;
-            network::examine(stores, &target, proxied, steps).await
+            let mut reached = Err("store");
+            for address in target.address.iter() {
+                let only = Target {
+                    address: address.clone().into(),
+                    ..target.clone()
+                };
+                let found = network::examine(stores, &only, proxied, steps).await;
+                reached = reached.or(found);
+            }
+            reached
         }
         None => {
             network::skip_all(

@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::problem::one_line;
-use coffer_provider_core::target::{Address, Target};
+use coffer_provider_core::target::Address;
 
 use super::NoAnswer;
+use super::exchange::Server;
 
 /// What helps when the store's side ends the handshake.
 const REFUSED: &str = "the store refuses us: does it demand a client certificate?";
 
 /// The fault of a request that failed before or inside its answer.
-pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
-    let place = target.address.place();
+pub(super) fn of_request(error: &reqwest::Error, server: &Server) -> NoAnswer {
+    let place = server.address.place();
     let maybe_sent = !error.is_connect() && !error.is_builder();
     if let Some(tls) = find::<rustls::Error>(error) {
-        return NoAnswer::never_sent(tls_fault(tls, target));
+        return NoAnswer::never_sent(tls_fault(tls, server));
     }
     let text = innermost(error);
     let fault = if chain(error).any(|part| part.to_string().contains("dns error")) {
@@ -54,20 +55,24 @@ pub(super) fn of_request(error: &reqwest::Error, target: &Target) -> NoAnswer {
             Reason::StoreUnreachable,
             format!("store {place} broke off: {text} (phase answer)"),
             // In TLS 1.3 a refusal comes after our side's handshake, and may be lost with the connection.
-            match target.address {
-                Address::Tcp { https: true, .. } if target.tls.client.is_none() => {
+            match server.address {
+                Address::Tcp { https: true, .. } if server.tls.client.is_none() => {
                     "see the store's log and what stands between; does it demand a client certificate?"
                 }
                 _ => "see the store's log and what stands between",
             },
         )
     };
-    NoAnswer { fault, maybe_sent }
+    if maybe_sent {
+        NoAnswer::maybe_sent(fault)
+    } else {
+        NoAnswer::never_sent(fault)
+    }
 }
 
 /// The fault of a phase that took too long. The store may be working on the request.
-pub(super) fn timed_out(phase: &str, limit: Duration, target: &Target) -> NoAnswer {
-    let place = target.address.place();
+pub(super) fn timed_out(phase: &str, limit: Duration, server: &Server) -> NoAnswer {
+    let place = server.address.place();
     NoAnswer::maybe_sent(Fault::new(
         Reason::StoreTimeout,
         format!(
@@ -91,9 +96,19 @@ pub(super) fn too_large(cap: usize, status: u16, content_type: &str) -> NoAnswer
     ))
 }
 
-fn tls_fault(error: &rustls::Error, target: &Target) -> Fault {
-    let place = target.address.place();
-    let name = match (&target.tls.server_name, &target.address) {
+/// The fault of a body that had to wait too long for others.
+pub(super) fn no_room(server: &Server) -> NoAnswer {
+    let place = server.address.place();
+    NoAnswer::maybe_sent(Fault::new(
+        Reason::Busy,
+        format!("our own buffers had no room for an answer of store {place}"),
+        "split large secrets, or raise --buffered-bytes",
+    ))
+}
+
+fn tls_fault(error: &rustls::Error, server: &Server) -> Fault {
+    let place = server.address.place();
+    let name = match (&server.tls.server_name, &server.address) {
         (Some(name), _) | (None, Address::Tcp { host: name, .. }) => name,
         (None, Address::Unix(_)) => &place,
     };

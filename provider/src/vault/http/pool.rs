@@ -1,14 +1,15 @@
-//! One target's connections: a reqwest client with our TLS material, made anew when its files change.
+//! One server's connections: a reqwest client with our TLS material, made anew when its files change.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_provider_core::fault::{Fault, Reason};
-use coffer_provider_core::target::{Address, Target};
+use coffer_provider_core::target::Address;
 use http::HeaderValue;
 use tokio::time::Instant;
 
+use super::exchange::Server;
 use crate::metrics::Metrics;
 use crate::vault::http::HttpRules;
 use crate::vault::tls::{self, Fingerprint};
@@ -16,7 +17,7 @@ use crate::vault::tls::{self, Fingerprint};
 /// How often files are looked at while a pool is in use: replaced ones take effect well within a minute.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 
-/// A target's client. Empty until the first use.
+/// A server's client. Empty until the first use.
 #[derive(Default)]
 pub(super) struct Pool {
     /// Held for moments only; files are read outside.
@@ -44,7 +45,7 @@ impl Pool {
     /// client stays: a half-written certificate must not cut off running pods.
     pub(super) async fn client(
         &self,
-        target: &Target,
+        server: &Server,
         rules: &HttpRules,
         connect: Duration,
         metrics: &Metrics,
@@ -55,7 +56,7 @@ impl Pool {
             state.clone()
         });
         let Some(current) = current else {
-            return self.rebuild(target, rules, connect).await;
+            return self.rebuild(server, rules, connect).await;
         };
         if now.duration_since(current.checked) < CHECK_EVERY {
             return Ok(current.client);
@@ -63,27 +64,27 @@ impl Pool {
         if let Some(state) = self.lock().as_mut() {
             state.checked = now;
         }
-        let tls = target.tls.clone();
+        let tls = server.tls.clone();
         if blocking(move || tls::fingerprint(&tls)).await? == current.fingerprint {
             return Ok(current.client);
         }
-        self.rebuild(target, rules, connect).await.or_else(|fault| {
+        self.rebuild(server, rules, connect).await.or_else(|fault| {
             metrics.tls_reload_failed();
-            tracing::warn!(store = %target.address.place(), error = %fault, "changed TLS files cannot be used, the old ones stay");
+            tracing::warn!(store = %server.address.place(), error = %fault, "changed TLS files cannot be used, the old ones stay");
             Ok(current.client)
         })
     }
 
     async fn rebuild(
         &self,
-        target: &Target,
+        server: &Server,
         rules: &HttpRules,
         connect: Duration,
     ) -> Result<reqwest::Client, Fault> {
-        let (tls, dirs) = (target.tls.clone(), rules.tls_dirs.clone());
+        let (tls, dirs) = (server.tls.clone(), rules.tls_dirs.clone());
         let (fingerprint, config) =
             blocking(move || (tls::fingerprint(&tls), tls::load(&tls, &dirs))).await?;
-        let client = build(target, config?, connect, rules.proxy.as_deref())?;
+        let client = build(server, config?, connect, rules.proxy.as_deref())?;
         let now = Instant::now();
         *self.lock() = Some(State {
             client: client.clone(),
@@ -108,7 +109,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn build(
-    target: &Target,
+    server: &Server,
     config: rustls::ClientConfig,
     connect: Duration,
     proxy: Option<&str>,
@@ -132,9 +133,9 @@ fn build(
         })?;
         builder = builder.proxy(proxy);
     }
-    match &target.address {
+    match &server.address {
         Address::Unix(path) => builder = builder.unix_socket(path.as_str()),
-        Address::Tcp { host, .. } if target.tls.server_name.is_some() => {
+        Address::Tcp { host, .. } if server.tls.server_name.is_some() => {
             builder = builder.dns_resolver(Arc::new(SameHost(host.clone())));
         }
         Address::Tcp { .. } => {}
@@ -148,11 +149,11 @@ fn build(
     })
 }
 
-/// Turns a built request into one for this target's client. With a server name of its own the URL
+/// Turns a built request into one for this server's client. With a server name of its own the URL
 /// carries that name, because SNI and verification follow the URL; the host is resolved instead.
 pub(super) fn address_request(
     mut request: http::Request<Vec<u8>>,
-    target: &Target,
+    server: &Server,
 ) -> Result<reqwest::Request, Fault> {
     let unwritable = || {
         Fault::new(
@@ -169,7 +170,7 @@ pub(super) fn address_request(
             ..
         },
         Some(name),
-    ) = (&target.address, &target.tls.server_name)
+    ) = (&server.address, &server.tls.server_name)
     {
         let path = request
             .uri()

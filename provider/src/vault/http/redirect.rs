@@ -9,6 +9,10 @@ use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::problem::shown;
 use coffer_provider_core::target::Address;
 use http::Uri;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use crate::vault::endpoint::origin;
 
 /// A redirect that may be followed.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,23 +78,24 @@ const fn is_https(address: &Address) -> bool {
     matches!(address, Address::Tcp { https: true, .. })
 }
 
-fn origin(address: &Address) -> String {
-    match address {
-        Address::Tcp {
-            https,
-            host,
-            port,
-            prefix: _,
-        } => {
-            format!("{}://{host}:{port}", if *https { "https" } else { "http" })
-        }
-        Address::Unix(_) => "http://localhost".to_owned(),
-    }
-}
+/// Nobody waits so long; more would overflow the clock.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Whole seconds of a `Retry-After`; a date or anything else is none, and the usual pause applies.
-pub(super) fn retry_after(header: &str) -> Option<Duration> {
-    header.trim().parse().ok().map(Duration::from_secs)
+/// How long a `Retry-After` asks to wait: whole seconds, or until a date. The store's own clock counts
+/// where the answer has a `Date`, else ours. Garbage and a moment that has passed are none, and the usual
+/// pause applies.
+pub(super) fn retry_after(header: &str, date: &str, now: Timestamp) -> Option<Duration> {
+    let header = header.trim();
+    if let Ok(seconds) = header.parse() {
+        return Some(Duration::from_secs(seconds).min(LONGEST));
+    }
+    let read = |text: &str| rfc2822::parse(text).ok().map(|date| date.timestamp());
+    let until = read(header)?;
+    let wait = until.duration_since(read(date).unwrap_or(now));
+    Duration::try_from(wait)
+        .ok()
+        .filter(|wait| !wait.is_zero())
+        .map(|wait| wait.min(LONGEST))
 }
 
 #[cfg(test)]
@@ -143,18 +148,30 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_seconds_are_waited_for() {
-        for (header, expected) in [
-            ("1", Some(1)),
-            (" 120 ", Some(120)),
-            ("", None),
-            ("soon", None),
-            ("-1", None),
+    fn seconds_and_dates_are_waited_for_and_nothing_else() {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let soon = "Sun, 01 Mar 2026 12:00:07 GMT";
+        for (header, date, expected) in [
+            ("1", "", Some(1)),
+            (" 120 ", "", Some(120)),
+            ("0", "", Some(0)),
+            ("18446744073709551615", "", Some(86_400)),
+            (soon, "", Some(7)),
+            (soon, "Sun, 01 Mar 2026 12:00:04 GMT", Some(3)),
+            (soon, "Sun, 01 Mar 2026 11:00:00 GMT", Some(3607)),
+            (soon, "yesterday", Some(7)),
+            (soon, soon, None),
+            (soon, "Sun, 01 Mar 2026 12:00:08 GMT", None),
+            ("Sun, 01 Mar 2026 11:59:59 GMT", "", None),
+            ("", "", None),
+            ("soon", "", None),
+            ("-1", "", None),
+            ("1.5", "", None),
         ] {
             assert_eq!(
-                retry_after(header),
+                retry_after(header, date, now),
                 expected.map(Duration::from_secs),
-                "{header}"
+                "{header}, {date}"
             );
         }
     }

@@ -9,9 +9,11 @@ use coffer_provider_core::target::{Layer, Target};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
+use tokio::time::Instant;
 
-use super::{Answer, HttpLimits, HttpRules, NoAnswer, Stores};
+use super::{Answer, Call, HttpLimits, HttpRules, NoAnswer, Stores};
 use crate::metrics::{BuildInfo, Metrics, StoreOp};
+use crate::ports::Machine;
 use crate::vault::endpoint;
 
 fn stores(limits: HttpLimits) -> Stores {
@@ -23,7 +25,15 @@ fn stores(limits: HttpLimits) -> Stores {
         },
         1,
     ));
-    Stores::new(limits, HttpRules::default(), metrics)
+    Stores::new(limits, HttpRules::default(), Arc::new(Machine), metrics)
+}
+
+fn read() -> Call {
+    Call {
+        op: StoreOp::Read,
+        deadline: Instant::now() + Duration::from_secs(30),
+        first: true,
+    }
 }
 
 /// Sends one read to a server that answers each connection with the given bytes, then closes.
@@ -52,7 +62,7 @@ async fn exchange(limits: HttpLimits, reply: Vec<u8>) -> Result<Answer, NoAnswer
     let prepared = endpoint::object(&target, &SecretString::from("t"), &request)
         .ok()
         .unwrap();
-    let outcome = stores(limits).send(&target, prepared, StoreOp::Read).await;
+    let outcome = stores(limits).send(&target, prepared, read()).await;
     server.abort();
     outcome
 }
@@ -112,7 +122,7 @@ async fn a_missing_socket_is_told_with_its_phase() {
         .ok()
         .unwrap();
     let refused = stores(HttpLimits::default())
-        .send(&target, prepared, StoreOp::Read)
+        .send(&target, prepared, read())
         .await
         .err()
         .unwrap();

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::fault::{Fault, Phase, Reason};
 use coffer_provider_core::refresh::{Freshness, freshness};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::{Head, Response};
@@ -17,7 +17,7 @@ use super::{Asker, Fetched, MAX_LEASED_PATHS, Reads, kept_key};
 use crate::metrics::StoreOp;
 use crate::vault::endpoint;
 use crate::vault::flights::Seat;
-use crate::vault::http::NoAnswer;
+use crate::vault::http::{Call, NoAnswer};
 use crate::vault::memory::{Read, SessionId};
 use crate::vault::retry::{Repeat, repeat};
 use crate::vault::session::{Lent, StoreToken};
@@ -242,7 +242,12 @@ impl Reads {
         };
         let prepared =
             endpoint::object(target, token.secret(), request).map_err(NoAnswer::never_sent)?;
-        let answer = self.stores.send(target, prepared, op).await?;
+        let call = Call {
+            op,
+            deadline: asker.ask_until(),
+            first: asker.phase == Phase::First,
+        };
+        let answer = self.stores.send(target, prepared, call).await?;
         let head = Head {
             status: answer.status,
             content_type: &answer.content_type,

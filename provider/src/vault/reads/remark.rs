@@ -11,8 +11,10 @@ pub(super) fn told(failed: NoAnswer, request: &Request) -> Fault {
     let NoAnswer {
         mut fault,
         maybe_sent,
+        asked: _,
     } = failed;
-    if request.generates() && maybe_sent && fault.reason.heals() {
+    let is_unclear = fault.reason.heals() || fault.reason == Reason::Busy;
+    if request.generates() && maybe_sent && is_unclear {
         fault.what += "; it may have been issued and is not asked for twice";
     }
     fault

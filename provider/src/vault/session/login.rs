@@ -13,7 +13,7 @@ use super::token::Terms;
 use super::{JwtSource, Sessions, StoreToken};
 use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
 use crate::vault::endpoint;
-use crate::vault::http::{Answer, NoAnswer};
+use crate::vault::http::{Answer, Call, NoAnswer};
 use crate::vault::retry::{Repeat, repeat};
 
 impl Sessions {
@@ -32,7 +32,7 @@ impl Sessions {
                 &requested
             }
         };
-        let attempt = || self.login_attempt(identity, jwt);
+        let attempt = || self.login_attempt(identity, jwt, deadline);
         let outcome = repeat(
             Repeat::Yes,
             self.stores.tries(),
@@ -55,13 +55,20 @@ impl Sessions {
         &self,
         identity: &Identity,
         jwt: &SecretString,
+        deadline: Instant,
     ) -> Result<StoreToken, NoAnswer> {
         let target = &identity.target;
         let prepared = endpoint::login(target, &identity.auth_mount, &identity.role, jwt)
             .map_err(NoAnswer::never_sent)?;
         // Its life counts from here: the answer may have taken its time.
         let asked = self.chance.instant();
-        let answer = self.stores.send(target, prepared, StoreOp::Login).await?;
+        // Whoever waits for a login may be a pod that starts.
+        let call = Call {
+            op: StoreOp::Login,
+            deadline,
+            first: true,
+        };
+        let answer = self.stores.send(target, prepared, call).await?;
         let response =
             read(&answer).map_err(|fault| NoAnswer::maybe_sent(refused_login(fault, identity)))?;
         let auth = response
@@ -81,6 +88,10 @@ impl Sessions {
         Ok(StoreToken::issued(target.clone(), token, terms, asked))
     }
 
+    fn upkeep(&self, op: StoreOp) -> Call {
+        Call::upkeep(op, self.chance.instant())
+    }
+
     /// Renews a token by its default.
     pub(super) async fn renew(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
         let renewed = self.renew_attempt(token).await;
@@ -93,7 +104,7 @@ impl Sessions {
         let asked = self.chance.instant();
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Renew)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Renew))
             .await
             .map_err(|failed| failed.fault)?;
         let response = read(&answer).inspect_err(|fault| {
@@ -116,7 +127,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Read)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Read))
             .await;
         answer.map_or(true, |answer| answer.status != 403)
     }
@@ -128,7 +139,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Revoke)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
             .await;
         let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
         self.metrics.revocation(RenewKind::Token, ok);
@@ -141,7 +152,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, StoreOp::Revoke)
+            .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
             .await;
         let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
         self.metrics.revocation(RenewKind::Lease, ok);

@@ -1,0 +1,197 @@
+//! One exchange with one server: a request in, status and body out, at most one redirect between.
+//!
+//! Connections, phases, sizes, and where a token may be sent after a redirect. Which server is asked, and
+//! what its answer says of it, is decided by the caller.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use coffer_provider_core::fault::Fault;
+use coffer_provider_core::target::{Address, Tls};
+use tokio::time::{Instant, timeout};
+
+use super::body::{BadBody, Buffers};
+use super::pool::{self, Pool};
+use super::{Answer, HttpLimits, HttpRules, NoAnswer, failure, redirect};
+use crate::metrics::{Metrics, StoreOp, StoreStatus, Target as TargetLabel};
+use crate::ports::Chance;
+use crate::vault::rate::Limiter;
+
+/// One address with the TLS settings it is reached by. Classes that differ in these do not share
+/// connections, nor each other's mistakes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Server {
+    pub(super) address: Address,
+    pub(super) tls: Tls,
+}
+
+/// All connections of the process.
+pub(super) struct Exchange {
+    pools: Mutex<HashMap<Server, Arc<Pool>>>,
+    limits: HttpLimits,
+    rules: HttpRules,
+    buffers: Buffers,
+    limiter: Option<Limiter>,
+    chance: Arc<dyn Chance>,
+    metrics: Arc<Metrics>,
+}
+
+/// The most pools that are kept: a node with more stores than this opens connections anew.
+const MAX_POOLS: usize = 256;
+
+impl Exchange {
+    pub(super) fn new(
+        limits: HttpLimits,
+        rules: HttpRules,
+        chance: Arc<dyn Chance>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            pools: Mutex::default(),
+            limits,
+            rules,
+            buffers: Buffers::new(limits.buffered_bytes, limits.body_bytes),
+            limiter: limits.rate.map(Limiter::new),
+            chance,
+            metrics,
+        }
+    }
+
+    pub(super) const fn limits(&self) -> &HttpLimits {
+        &self.limits
+    }
+
+    /// Sends a request that is addressed to this server, and reads the whole answer.
+    pub(super) async fn send(
+        &self,
+        server: &Server,
+        request: http::Request<Vec<u8>>,
+        op: StoreOp,
+    ) -> Result<Answer, NoAnswer> {
+        let answer = self.send_once(server, request.clone(), op).await?;
+        let location = redirect::location(&answer.0).filter(|_| !self.rules.no_redirects);
+        let Some(location) = location else {
+            return self.read(answer, op, server).await;
+        };
+        let next = redirect::follow(&server.address, &location, |address| {
+            self.may_redirect_to(address)
+        })
+        .map_err(NoAnswer::never_sent)?;
+        let moved = Server {
+            address: next.address,
+            tls: server.tls.clone(),
+        };
+        let mut request = request;
+        *request.uri_mut() = next.uri;
+        let answer = self.send_once(&moved, request, op).await?;
+        self.read(answer, op, &moved).await
+    }
+
+    /// The metric's label of an address.
+    pub(super) fn label(&self, address: &Address) -> TargetLabel {
+        let own = &self.rules.own;
+        let place = own.iter().position(|own| own.same_server(address));
+        place.map_or(TargetLabel::OTHER, TargetLabel::listed)
+    }
+
+    fn may_redirect_to(&self, address: &Address) -> bool {
+        let known = self.rules.own.iter().chain(&self.rules.redirects);
+        known.into_iter().any(|own| own.same_server(address))
+    }
+
+    async fn send_once(
+        &self,
+        server: &Server,
+        mut request: http::Request<Vec<u8>>,
+        op: StoreOp,
+    ) -> Result<(reqwest::Response, Instant), NoAnswer> {
+        let client = self.client(server).await.map_err(NoAnswer::never_sent)?;
+        if let Some(limiter) = &self.limiter {
+            limiter.turn().await;
+        }
+        request.headers_mut().extend(self.rules.headers.clone());
+        let request = pool::address_request(request, server).map_err(NoAnswer::never_sent)?;
+        let _gauge = self.metrics.store_request_started();
+        let started = Instant::now();
+        let sent = timeout(self.limits.first_byte, client.execute(request)).await;
+        let outcome = match sent {
+            Ok(Ok(response)) => return Ok((response, started)),
+            Ok(Err(error)) => failure::of_request(&error, server),
+            Err(_) => failure::timed_out("first byte", self.limits.first_byte, server),
+        };
+        self.count(op, StoreStatus::Error, server, started);
+        Err(outcome)
+    }
+
+    async fn read(
+        &self,
+        (response, started): (reqwest::Response, Instant),
+        op: StoreOp,
+        server: &Server,
+    ) -> Result<Answer, NoAnswer> {
+        let status = response.status().as_u16();
+        let content_type = header(&response, http::header::CONTENT_TYPE);
+        let date = header(&response, http::header::DATE);
+        let retry_after = redirect::retry_after(
+            &header(&response, http::header::RETRY_AFTER),
+            &date,
+            self.chance.now(),
+        );
+        let outcome = match self.buffers.read(response, self.limits.body).await {
+            Ok((body, buffer)) => Ok(Answer {
+                status,
+                content_type,
+                retry_after,
+                date: Some(date).filter(|date| !date.is_empty()),
+                body,
+                _buffer: buffer,
+            }),
+            Err(BadBody::TooLarge) => Err(failure::too_large(
+                self.limits.body_bytes,
+                status,
+                &content_type,
+            )),
+            Err(BadBody::Broken(error)) => Err(failure::of_request(&error, server)),
+            Err(BadBody::TooSlow) => Err(failure::timed_out("body", self.limits.body, server)),
+            Err(BadBody::NoRoom) => Err(failure::no_room(server)),
+        };
+        let label = if outcome.is_ok() {
+            StoreStatus::from_http(status)
+        } else {
+            StoreStatus::Error
+        };
+        self.count(op, label, server, started);
+        outcome
+    }
+
+    fn count(&self, op: StoreOp, status: StoreStatus, server: &Server, started: Instant) {
+        let label = self.label(&server.address);
+        self.metrics
+            .store_request(op, status, label, started.elapsed());
+    }
+
+    /// The client of a server, made at its first use and again when its files changed.
+    async fn client(&self, server: &Server) -> Result<reqwest::Client, Fault> {
+        let pool = {
+            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            if pools.len() >= MAX_POOLS && !pools.contains_key(server) {
+                let oldest = pools
+                    .iter()
+                    .min_by_key(|(_, pool)| pool.last_used())
+                    .map(|(key, _)| key.clone());
+                oldest.map(|key| pools.remove(&key));
+            }
+            Arc::clone(pools.entry(server.clone()).or_default())
+        };
+        pool.client(server, &self.rules, self.limits.connect, &self.metrics)
+            .await
+    }
+}
+
+fn header(response: &reqwest::Response, name: http::HeaderName) -> String {
+    let value = response
+        .headers()
+        .get(name)
+        .and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
+}

@@ -53,16 +53,16 @@ pub struct Parts {
     pub keys: Arc<VersionKeys>,
 }
 
-/// Builds the parts; nothing is sent yet.
+/// Builds the parts; nothing is sent yet. All that they know of time and luck is `chance`.
 ///
 /// # Errors
 /// All problems of the operator's connection settings.
 pub fn build(
     config: &Config,
     cluster: Option<Cluster>,
+    chance: Arc<dyn Chance>,
     metrics: &Arc<Metrics>,
 ) -> Result<Parts, Vec<Problem>> {
-    let chance: Arc<dyn Chance> = Arc::new(Machine);
     let cluster = cluster.map(Arc::new);
     let requests: Arc<dyn TokenRequests> = match &cluster {
         Some(cluster) if config.token_request => Arc::clone(cluster) as Arc<dyn TokenRequests>,
@@ -170,7 +170,8 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
     let cluster = cluster(&config, &metrics).await;
-    let parts = build(&config, cluster, &metrics).map_err(|problems| anyhow!(join(&problems)))?;
+    let parts = build(&config, cluster, Arc::new(Machine), &metrics)
+        .map_err(|problems| anyhow!(join(&problems)))?;
     let bound = socket::bind(&config.endpoint)?;
     let rejected = Arc::clone(&metrics);
     let (file, incoming) = bound.into_incoming(move || rejected.peer_rejected())?;

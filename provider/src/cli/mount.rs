@@ -24,6 +24,7 @@ use super::{Done, Environment, Failed, Outcome, is_json, runtime, version};
 use crate::config::{Config, HmacSource, Invocation, MountArguments};
 use crate::metrics::Metrics;
 use crate::mounter::Mounted;
+use crate::ports::Machine;
 use crate::run::{self, Parts};
 use crate::vault::session::{Proof, SessionKey};
 
@@ -157,7 +158,8 @@ struct Mounting<'a> {
 impl Mounting<'_> {
     async fn run(&self, store_token: Option<SecretString>) -> Result<Mounted, Failure> {
         let metrics = Arc::new(Metrics::new(version::build(), 1));
-        let parts = run::build(self.config, None, &metrics).map_err(super::bad_configuration)?;
+        let parts = run::build(self.config, None, Arc::new(Machine), &metrics)
+            .map_err(super::bad_configuration)?;
         parts.keys.settle().await;
         let is_given = store_token.is_some();
         let outcome = self.mount(&parts, store_token).await;

@@ -17,6 +17,7 @@ use crate::cli::mount::{Claims, Failure, play, read_spec, secret_file};
 use crate::cli::{Failed, bad_configuration, version};
 use crate::config::{Config, MountArguments};
 use crate::metrics::Metrics;
+use crate::ports::Machine;
 use crate::run::{self, Parts};
 use crate::vault::http::Stores;
 
@@ -52,7 +53,7 @@ pub(super) async fn examine(
     let mut examination = Examination {
         config,
         stores: Stores::new(config.http, config.http_rules.clone(), Arc::clone(&metrics)),
-        parts: run::build(config, None, &metrics).map_err(bad_configuration)?,
+        parts: run::build(config, None, Arc::new(Machine), &metrics).map_err(bad_configuration)?,
         store_token: arguments
             .store_token_file
             .as_deref()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::frame::Frame;
 use super::load::Load;
@@ -93,9 +93,9 @@ async fn mounts(
         .await?
         .whole()?;
     let cpu = Usage::of(provider.pid())?.since(&usage);
-    let summary = outcome.summary();
+    let summary = outcome.summary().context("nothing was mounted")?;
     let mut row = vec![count.to_string()];
-    row.extend(cells(summary));
+    row.extend(cells(Some(summary)));
     row.push(each(world.store.arrived() - before, count));
     row.push(micros_each(cpu, count));
     Ok((summary.p50, row))

@@ -34,7 +34,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn summary(&self) -> Summary {
+    pub(super) fn summary(&self) -> Option<Summary> {
         self.times.summary()
     }
 

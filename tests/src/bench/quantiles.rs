@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) struct Quantiles(Vec<Duration>);
 
 /// What is told of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
     pub(super) p50: Duration,
     pub(super) p99: Duration,
@@ -21,15 +21,15 @@ impl Quantiles {
         self.0.push(time);
     }
 
-    /// All three; zeros when nothing was measured.
-    pub(super) fn summary(&self) -> Summary {
+    /// All three; none when nothing was measured.
+    pub(super) fn summary(&self) -> Option<Summary> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        Summary {
-            p50: at(&sorted, 50),
-            p99: at(&sorted, 99),
-            max: at(&sorted, 100),
-        }
+        Some(Summary {
+            p50: at(&sorted, 50)?,
+            p99: at(&sorted, 99)?,
+            max: at(&sorted, 100)?,
+        })
     }
 }
 
@@ -40,26 +40,23 @@ impl FromIterator<Duration> for Quantiles {
 }
 
 /// The shortest time that so many of a hundred do not exceed.
-fn at(sorted: &[Duration], percent: usize) -> Duration {
+fn at(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
-    sorted
-        .get(rank.saturating_sub(1))
-        .copied()
-        .unwrap_or_default()
+    sorted.get(rank.saturating_sub(1)).copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn millis(times: impl IntoIterator<Item = u64>) -> Summary {
+    fn millis(times: impl IntoIterator<Item = u64>) -> Option<Summary> {
         let times: Quantiles = times.into_iter().map(Duration::from_millis).collect();
         times.summary()
     }
 
-    fn expect(p50: u64, p99: u64, max: u64) -> Summary {
+    fn expect(p50: u64, p99: u64, max: u64) -> Option<Summary> {
         let [p50, p99, max] = [p50, p99, max].map(Duration::from_millis);
-        Summary { p50, p99, max }
+        Some(Summary { p50, p99, max })
     }
 
     #[test]
@@ -76,8 +73,8 @@ mod tests {
     }
 
     #[test]
-    fn of_one_time_all_are_that_one_and_of_none_all_are_zero() {
+    fn of_one_time_all_are_that_one_and_of_none_there_is_nothing_to_tell() {
         assert_eq!(millis([5]), expect(5, 5, 5));
-        assert_eq!(millis([]), Summary::default());
+        assert_eq!(millis([]), None);
     }
 }

@@ -40,9 +40,12 @@ fn line(f: &mut fmt::Formatter<'_>, cells: &[String]) -> fmt::Result {
     writeln!(f, "| {} |", cells.join(" | "))
 }
 
-/// p50, p99 and the longest, in milliseconds.
-pub(super) fn cells(summary: Summary) -> [String; 3] {
-    [summary.p50, summary.p99, summary.max].map(millis)
+/// p50, p99 and the longest, in milliseconds; dashes when nothing was measured.
+pub(super) fn cells(summary: Option<Summary>) -> [String; 3] {
+    match summary {
+        Some(Summary { p50, p99, max }) => [p50, p99, max].map(millis),
+        None => ["-"; 3].map(str::to_owned),
+    }
 }
 
 /// Milliseconds with two digits after the point.
@@ -115,5 +118,6 @@ mod tests {
     fn a_rate_of_nothing_is_a_dash_and_no_division_by_zero() {
         assert_eq!(each(7, 0), "-");
         assert_eq!(micros_each(Duration::from_secs(1), 0), "-");
+        assert_eq!(cells(None), ["-", "-", "-"]);
     }
 }

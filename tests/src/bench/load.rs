@@ -163,3 +163,6 @@ fn finish(outcome: RefCell<Outcome>, started: Instant, own: &Usage) -> Result<Ou
         ..outcome.into_inner()
     })
 }
+
+#[cfg(test)]
+mod tests;

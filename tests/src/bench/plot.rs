@@ -36,6 +36,7 @@ impl Plot {
                 .build_cartesian_2d(0.0..right, 0.0..top)?;
             chart
                 .configure_mesh()
+                .max_light_lines(1)
                 .x_desc(self.x)
                 .y_desc(self.y)
                 .draw()?;

@@ -24,14 +24,25 @@ pub struct Report {
     pub text: String,
     /// Name and content of each picture that the text links below `benchmarks/`.
     pub pictures: Vec<(String, String)>,
+    /// Whether every scene ended in time.
+    pub is_complete: bool,
+}
+
+/// How the run went.
+pub(super) struct Run {
+    pub(super) quick: bool,
+    /// Seconds.
+    pub(super) took: u64,
+    /// Scenes that did not end in time.
+    pub(super) unfinished: Vec<&'static str>,
 }
 
 impl Report {
-    /// `command` is what the user typed, `took` the seconds of the whole run.
-    pub(super) fn of(sections: &[Section], quick: bool, took: u64) -> Result<Self> {
+    pub(super) fn of(sections: &[Section], run: &Run) -> Result<Self> {
         let mut report = Self {
-            text: head(quick, took),
+            text: head(run),
             pictures: Vec::new(),
+            is_complete: run.unfinished.is_empty(),
         };
         for section in sections {
             report.add(section)?;
@@ -63,20 +74,26 @@ impl Report {
     }
 }
 
-fn head(quick: bool, took: u64) -> String {
-    let built = if cfg!(debug_assertions) {
-        " **Not a release build.**"
-    } else {
-        ""
-    };
-    let counts = if quick {
-        " **Smoke test: counts are divided.**"
-    } else {
-        ""
-    };
+fn head(run: &Run) -> String {
+    let Run {
+        quick,
+        took,
+        unfinished,
+    } = run;
+    let mut remarks = String::new();
+    if cfg!(debug_assertions) {
+        remarks.push_str(" **Not a release build.**");
+    }
+    if *quick {
+        remarks.push_str(" **Smoke test: counts are divided.**");
+    }
+    if !unfinished.is_empty() {
+        let names = unfinished.join(", ");
+        let _ = write!(remarks, " **Did not end in time: {names}.**");
+    }
     format!(
         "# Benchmarks\n\n\
-         Measured by `make bench` on {}, everything on loopback, one run of {took} s.{built}{counts}\n\n\
+         Measured by `make bench` on {}, everything on loopback, one run of {took} s.{remarks}\n\n\
          The load generator and the store run on the same machine and take their share of it. *Store* is a counting\n\
          server of the harness that answers at once, unless a real one is named: the figures are those of the provider.\n\
          A *first mount* has a pod UID that was not seen before, a *republish* repeats the UID and the volume of an\n\
@@ -89,6 +106,21 @@ fn head(quick: bool, took: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run(quick: bool, unfinished: &[&'static str]) -> Run {
+        Run {
+            quick,
+            took: 3,
+            unfinished: unfinished.to_vec(),
+        }
+    }
+
+    #[test]
+    fn scenes_that_did_not_end_are_named_and_make_the_report_incomplete() {
+        let report = Report::of(&[], &run(false, &["memory", "hour"])).unwrap();
+        assert!(report.text.contains("Did not end in time: memory, hour."));
+        assert!(!report.is_complete);
+    }
 
     #[test]
     fn a_section_names_its_command_and_links_its_pictures() {
@@ -108,7 +140,7 @@ mod tests {
             tables: vec![table],
             plots: vec![plot],
         };
-        let report = Report::of(&[section], false, 3).unwrap();
+        let report = Report::of(&[section], &run(false, &[])).unwrap();
         for text in [
             "one run of 3 s",
             "## Growth\n\n`make bench ARGS='--only growth'`. One provider.\n\n| pods | MiB |",
@@ -127,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_smoke_test_says_that_it_is_one() {
-        let report = Report::of(&[], true, 0).unwrap();
-        assert!(report.text.contains("counts are divided"));
+        let report = Report::of(&[], &run(true, &[])).unwrap();
+        assert!(report.text.contains("counts are divided") && report.is_complete);
     }
 }

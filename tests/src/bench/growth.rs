@@ -72,7 +72,7 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
         scene: "growth",
         title: format!("Growth, {OBJECTS} objects a pod"),
         about: format!(
-            "One provider that gets ever more pods, {PODS_AN_ACCOUNT} an account. At each size every pod is republished at least once, with {} under way.",
+            "One provider that gets ever more pods, {PODS_AN_ACCOUNT} an account. At each size every pod is republished at least once, with {} under way. Equal reads that fall together are one request, which the smallest sizes gain from.",
             LINES * AT_A_TIME
         ),
         tables: vec![table],

@@ -67,10 +67,11 @@ demo: tool-bao programs ## Shows Mounts from a real store, without a cluster
 generate: ## Writes proto/src/gen from the contract
 	cargo run --locked -p coffer-proto --example generate
 
+# ARGS='--only republish' runs one scene, ARGS=--list names them.
 .PHONY: bench
 bench: tool-bao ## Measures the provider that ships and writes docs/benchmarks.md
 	cargo build $(ALL) --bins --release
-	target/release/bench
+	target/release/bench $(ARGS)
 
 .PHONY: clean
 clean: ## Removes what was built; .tools/ stays

@@ -61,7 +61,7 @@ pub struct Parts {
     pub keys: Arc<VersionKeys>,
 }
 
-/// Builds the parts; nothing is sent yet.
+/// Builds the parts; nothing is sent yet. All that they know of time and luck is `chance`.
 ///
 /// # Errors
 /// All problems of the operator's connection settings.

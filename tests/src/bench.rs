@@ -1,133 +1,141 @@
-//! The measurements of `make bench`: start, memory, first mounts, mounts with a live session, node start.
+//! The measurements of `make bench`, one scene each; what each does stands in its file.
 //!
 //! Figures are of one run on one machine and say so; asserting on them is for nobody.
 
+mod clock;
+mod counter;
+mod first;
+mod frame;
+mod growth;
+mod hour;
+mod kubernetes;
+mod line;
+mod live;
+mod load;
 mod machine;
-mod scene;
+mod memory;
+mod node;
+mod openbao;
+mod outage;
+mod plot;
+mod quantiles;
+mod report;
+mod republish;
+mod start;
+mod store;
 mod table;
+mod world;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use anyhow::{Context, Result, ensure};
 
-use machine::Usage;
-use scene::Scene;
-use table::{Quantiles, Report};
+use report::{Run, Section};
+use world::Scale;
 
-/// How often the provider is started.
-const STARTS: usize = 20;
-/// First mounts, each with a login of its own.
-const FIRST_MOUNTS: usize = 300;
-/// Mounts of one pod with a live session, for each number of objects.
-const LIVE_MOUNTS: usize = 500;
-/// Pods of a node's start.
-const PODS: usize = 100;
-/// How many of them the driver asks for at a time.
-const AT_A_TIME: usize = 50;
+pub use report::Report;
 
-/// Runs everything and gives the report as Markdown.
-///
-/// # Errors
-/// When a server does not start, or a mount fails.
-pub async fn run() -> Result<String> {
-    let mut report = Report::new();
-    let scene = Scene::set().await?;
-    report.machine(&scene.store_version);
-    say("starting");
-    let starts = scene.starts(STARTS).await?;
-    let provider = scene.provider().await?;
-    let driver = provider.driver()?;
-    driver
-        .version()
-        .await
-        .map_err(|status| anyhow::anyhow!("{status}"))?;
-    let idle = Usage::of(provider.pid())?;
-    report.process(&starts, &idle, machine::binary_bytes()?);
+/// Name of each scene, and what it measures, in the order of the report.
+pub const SCENES: [(&str, &str); 9] = [
+    (
+        "start",
+        "start of the process, idle memory, size of the binary",
+    ),
+    ("first", "first mounts with a login, 3 objects"),
+    (
+        "live",
+        "mounts by new pods with a live session, 1 to 50 objects, store near and far",
+    ),
+    (
+        "republish",
+        "republishes a second, and processor time of each",
+    ),
+    ("node", "a node's start: 100 and 250 pods at once"),
+    (
+        "memory",
+        "memory after mounts, republishes and 100,000 new pods",
+    ),
+    (
+        "growth",
+        "memory and cost of a republish from 10 to 5,000 pods",
+    ),
+    (
+        "hour",
+        "an hour of republishes on a clock that is moved by hand",
+    ),
+    ("outage", "the store is killed under load and comes back"),
+];
 
-    say("first mounts");
-    let mut first = Quantiles::default();
-    let before = scene.store_requests(&provider).await?;
-    let usage = Usage::of(provider.pid())?;
-    for index in 0..FIRST_MOUNTS {
-        let request = scene
-            .volume(&format!("first-{index}"), &format!("account-{index}"), 3)?
-            .first_mount();
-        first.add(timed(driver.mount(&request)).await?);
-    }
-    let cost = Usage::of(provider.pid())?.since(&usage);
-    let requests = scene.store_requests(&provider).await? - before;
-    report.mounts(
-        "first mount, 3 objects",
-        &first,
-        FIRST_MOUNTS,
-        requests,
-        cost,
-    );
+/// A whole run takes less, on a machine with nothing else to do.
+const LIMIT: Duration = Duration::from_secs(12 * 60);
 
-    for objects in [1, 10, 50] {
-        say(&format!("live session, {objects} objects"));
-        let request = scene.volume("live", "live", objects)?.first_mount();
-        driver.mount(&request).await?;
-        let mut live = Quantiles::default();
-        let before = scene.store_requests(&provider).await?;
-        let usage = Usage::of(provider.pid())?;
-        for _ in 0..LIVE_MOUNTS {
-            live.add(timed(driver.mount(&request)).await?);
-        }
-        let cost = Usage::of(provider.pid())?.since(&usage);
-        let requests = scene.store_requests(&provider).await? - before;
-        report.mounts(
-            &format!("live session, {objects} objects"),
-            &live,
-            LIVE_MOUNTS,
-            requests,
-            cost,
-        );
-    }
-
-    say("node start");
-    for (what, accounts) in [("one account each", PODS), ("one account for all", 1)] {
-        let fresh = scene.provider().await?;
-        let driver = fresh.driver()?;
-        let requests = (0..PODS)
-            .map(|pod| {
-                Ok(scene
-                    .volume(
-                        &format!("node-{pod}"),
-                        &format!("node-{}", pod % accounts),
-                        3,
-                    )?
-                    .first_mount())
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let started = Instant::now();
-        let mounted = stream::iter(&requests)
-            .map(|request| driver.mount(request))
-            .buffer_unordered(AT_A_TIME)
-            .try_collect::<Vec<_>>()
-            .await?;
-        ensure!(
-            mounted.len() == PODS,
-            "{} of {PODS} pods were mounted",
-            mounted.len()
-        );
-        let took = started.elapsed();
-        report.node_start(
-            what,
-            took,
-            scene.store_requests(&fresh).await?,
-            &Usage::of(fresh.pid())?,
-        );
-    }
-    let after = Usage::of(provider.pid())?;
-    Ok(report.finish(&after))
+/// What is measured, and how thoroughly.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Names of scenes; all when there is none.
+    pub only: Vec<String>,
+    /// Counts and times are divided, for a smoke test.
+    pub quick: bool,
 }
 
-async fn timed<T>(mount: impl Future<Output = Result<T>>) -> Result<Duration> {
+impl Choice {
+    /// Whether the report is one to keep: every scene, in full.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.only.is_empty() && !self.quick
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+/// Measures what was chosen, within twelve minutes: a scene that does not end in time is left out, and the
+/// report says so.
+///
+/// # Errors
+/// When a scene is not known, a server does not start, or a mount fails that should not.
+pub async fn run(choice: &Choice) -> Result<Report> {
+    for name in &choice.only {
+        let known = SCENES.iter().any(|(scene, _)| scene == name);
+        ensure!(known, "no scene {name:?}: `--list` names them");
+    }
     let started = Instant::now();
-    mount.await?;
-    Ok(started.elapsed())
+    let scale = Scale {
+        quick: choice.quick,
+    };
+    let (mut sections, mut unfinished) = (Vec::new(), Vec::new());
+    for (name, about) in SCENES.iter().filter(|(name, _)| choice.takes(name)) {
+        say(&format!("{name}: {about}"));
+        let left = LIMIT.saturating_sub(started.elapsed());
+        match tokio::time::timeout(left, scene(name, scale)).await {
+            Ok(section) => sections.push(section.with_context(|| format!("scene {name}"))?),
+            Err(_) => unfinished.push(*name),
+        }
+        say(&format!("{} s so far", started.elapsed().as_secs()));
+    }
+    let run = Run {
+        quick: choice.quick,
+        took: started.elapsed().as_secs(),
+        unfinished,
+    };
+    Report::of(&sections, &run)
+}
+
+async fn scene(name: &str, scale: Scale) -> Result<Section> {
+    // Boxed, because the state of all scenes together would be large on the stack.
+    match name {
+        "start" => Box::pin(start::measure(scale)).await,
+        "first" => Box::pin(first::measure(scale)).await,
+        "live" => Box::pin(live::measure(scale)).await,
+        "republish" => Box::pin(republish::measure(scale)).await,
+        "node" => Box::pin(node::measure(scale)).await,
+        "memory" => Box::pin(memory::measure(scale)).await,
+        "growth" => Box::pin(growth::measure(scale)).await,
+        "hour" => Box::pin(hour::measure(scale)).await,
+        "outage" => Box::pin(outage::measure(scale)).await,
+        other => anyhow::bail!("scene {other:?} is listed and not written"),
+    }
 }
 
 #[expect(

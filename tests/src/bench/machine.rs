@@ -7,11 +7,13 @@ use anyhow::{Context, Result};
 
 use crate::provider::binary;
 
-/// Memory and processor time of a process at a moment.
+/// Memory, descriptors and processor time of a process at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     /// Resident memory, in KiB.
     pub(super) resident: u64,
+    /// Open descriptors.
+    pub(super) descriptors: usize,
     /// User and system time together.
     pub(super) cpu: Duration,
 }
@@ -46,8 +48,14 @@ impl Usage {
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Self {
             resident,
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             cpu: Duration::from_millis(ticks * 1000 / per_second),
         })
+    }
+
+    /// Of the harness itself: the load generator and the counting servers.
+    pub(super) fn own() -> Result<Self> {
+        Self::of(std::process::id())
     }
 
     /// The processor time since another moment.

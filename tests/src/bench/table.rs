@@ -1,133 +1,123 @@
-//! The report: tables of what was measured, with the command and the machine.
+//! Tables in Markdown, and how figures are written in them.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::time::Duration;
 
-use super::machine::{Usage, processor};
+use super::quantiles::Summary;
 
-/// Times of equal operations.
-#[derive(Default)]
-pub(super) struct Quantiles(Vec<Duration>);
-
-impl Quantiles {
-    pub(super) fn add(&mut self, time: Duration) {
-        self.0.push(time);
-    }
-
-    fn at(&self, percent: usize) -> Duration {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-        sorted.get(place).copied().unwrap_or_default()
-    }
+/// A table with a head; every row has as many cells as the head.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
-/// Collects rows.
-pub(super) struct Report {
-    head: String,
-    process: String,
-    mounts: String,
-    nodes: String,
-}
-
-impl Report {
-    pub(super) fn new() -> Self {
+impl Table {
+    pub(super) fn new(head: &[&str]) -> Self {
         Self {
-            head: String::new(),
-            process: String::new(),
-            mounts: String::new(),
-            nodes: String::new(),
+            head: head.iter().map(ToString::to_string).collect(),
+            rows: Vec::new(),
         }
     }
 
-    pub(super) fn machine(&mut self, store: &str) {
-        let _ = writeln!(
-            self.head,
-            "Measured by `make bench` on {}, store {store} on loopback, one run.",
-            processor()
-        );
-    }
-
-    pub(super) fn process(&mut self, starts: &[Duration], idle: &Usage, binary: u64) {
-        let mut times = Quantiles::default();
-        starts.iter().for_each(|time| times.add(*time));
-        let _ = writeln!(
-            self.process,
-            "| start until Version is answered, p50 of {} | {} ms |",
-            starts.len(),
-            millis(times.at(50))
-        );
-        let _ = writeln!(
-            self.process,
-            "| resident memory, idle | {} MiB |",
-            mebi(idle.resident * 1024)
-        );
-        let _ = writeln!(
-            self.process,
-            "| binary | {} MB |",
-            tenths(binary * 10 / 1_000_000)
-        );
-    }
-
-    pub(super) fn mounts(
-        &mut self,
-        what: &str,
-        times: &Quantiles,
-        count: usize,
-        requests: u64,
-        cpu: Duration,
-    ) {
-        let count64 = u64::try_from(count).unwrap_or(1).max(1);
-        let _ = writeln!(
-            self.mounts,
-            "| {what} | {} | {} | {} | {} |",
-            millis(times.at(50)),
-            millis(times.at(99)),
-            tenths(requests * 10 / count64),
-            millis(cpu / u32::try_from(count).unwrap_or(1).max(1))
-        );
-    }
-
-    pub(super) fn node_start(&mut self, what: &str, took: Duration, requests: u64, after: &Usage) {
-        let _ = writeln!(
-            self.nodes,
-            "| {what} | {} | {requests} | {} | {} MiB |",
-            millis(took),
-            millis(after.cpu),
-            mebi(after.resident * 1024)
-        );
-    }
-
-    pub(super) fn finish(self, after: &Usage) -> String {
-        let Self {
-            head,
-            mut process,
-            mounts,
-            nodes,
-        } = self;
-        let _ = writeln!(
-            process,
-            "| resident memory after all mounts below | {} MiB |",
-            mebi(after.resident * 1024)
-        );
-        format!(
-            "# Benchmarks\n\n{head}\nThe load generator runs on the same machine and takes its share of it.\n\n\
-             ## Process\n\n| what | value |\n|---|---|\n{process}\n\
-             ## Mounts, one after another\n\n| what | p50 ms | p99 ms | store requests each | CPU ms each |\n|---|---|---|---|---|\n{mounts}\n\
-             ## Node start: 100 pods with 3 objects, 50 at a time\n\n| accounts | ms | store requests | CPU ms | memory |\n|---|---|---|---|---|\n{nodes}"
-        )
+    /// Adds a row; what is missing is left empty, what is too much is not shown.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let mut row: Vec<String> = cells.into_iter().collect();
+        row.resize(self.head.len(), String::new());
+        self.rows.push(row);
     }
 }
 
-fn millis(time: Duration) -> String {
-    let micros = time.as_micros();
-    format!("{}.{:02}", micros / 1000, micros % 1000 / 10)
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, &self.head)?;
+        writeln!(f, "|{}", "---|".repeat(self.head.len()))?;
+        self.rows.iter().try_for_each(|row| line(f, row))
+    }
 }
 
-fn mebi(bytes: u64) -> String {
-    tenths(bytes * 10 / (1 << 20))
+fn line(f: &mut fmt::Formatter<'_>, cells: &[String]) -> fmt::Result {
+    writeln!(f, "| {} |", cells.join(" | "))
 }
 
-fn tenths(value: u64) -> String {
-    format!("{}.{}", value / 10, value % 10)
+/// p50, p99 and the longest, in milliseconds; dashes when nothing was measured.
+pub(super) fn cells(summary: Option<Summary>) -> [String; 3] {
+    match summary {
+        Some(Summary { p50, p99, max }) => [p50, p99, max].map(millis),
+        None => ["-"; 3].map(str::to_owned),
+    }
+}
+
+/// Milliseconds with two digits after the point.
+pub(super) fn millis(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() * 1000.0)
+}
+
+/// Microseconds of processor time for each of so many operations; a dash for none.
+pub(super) fn micros_each(time: Duration, count: usize) -> String {
+    if count == 0 {
+        return "-".to_owned();
+    }
+    format!("{:.0}", time.as_secs_f64() * 1e6 / float(count))
+}
+
+/// How many for each of so many operations, with two digits; a dash for none.
+pub(super) fn each(total: u64, count: usize) -> String {
+    if count == 0 {
+        return "-".to_owned();
+    }
+    format!("{:.2}", float(total) / float(count))
+}
+
+/// How many a second.
+pub(super) fn per_second(count: usize, took: Duration) -> String {
+    format!("{:.0}", float(count) / took.as_secs_f64().max(1e-9))
+}
+
+/// MiB with one digit, of KiB.
+pub(super) fn mebi(kibi: u64) -> String {
+    format!("{:.1}", float(kibi) / 1024.0)
+}
+
+/// For figures that people read: counts here are far below 2^53.
+pub(super) fn float(count: impl TryInto<u64>) -> f64 {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of a run are far below 2^53"
+    )]
+    let float = count as f64;
+    float
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_markdown_with_as_many_cells_in_every_row() {
+        let mut table = Table::new(&["what", "value"]);
+        table.row(["a".to_owned(), "1".to_owned()]);
+        table.row(["b".to_owned()]);
+        assert_eq!(
+            table.to_string(),
+            "| what | value |\n|---|---|\n| a | 1 |\n| b |  |\n"
+        );
+    }
+
+    #[test]
+    fn figures_have_fixed_digits() {
+        assert_eq!(millis(Duration::from_micros(12_345)), "12.35");
+        assert_eq!(micros_each(Duration::from_millis(3), 2), "1500");
+        assert_eq!(each(7, 2), "3.50");
+        assert_eq!(per_second(500, Duration::from_millis(250)), "2000");
+        assert_eq!(mebi(1536), "1.5");
+    }
+
+    #[test]
+    fn a_rate_of_nothing_is_a_dash_and_no_division_by_zero() {
+        assert_eq!(each(7, 0), "-");
+        assert_eq!(micros_each(Duration::from_secs(1), 0), "-");
+        assert_eq!(cells(None), ["-", "-", "-"]);
+    }
 }

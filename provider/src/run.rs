@@ -11,6 +11,7 @@ use coffer_proto::v1alpha1::csi_driver_provider_server::CsiDriverProviderServer;
 use coffer_provider_core::problem::Problem;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Readiness};
@@ -169,13 +170,14 @@ impl Signals {
 pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
+    let listener = listen(&config.health_addr).await?;
     let cluster = cluster(&config, &metrics).await;
     let parts = build(&config, cluster, &metrics).map_err(|problems| anyhow!(join(&problems)))?;
+    // The socket comes last: it replaces that of a provider that may be serving, which no failure undoes.
     let bound = socket::bind(&config.endpoint)?;
     let rejected = Arc::clone(&metrics);
     let (file, incoming) = bound.into_incoming(move || rejected.peer_rejected())?;
     readiness.socket_bound();
-    let listener = listen(&config.health_addr).await?;
 
     let (stop, give_up, admin_stop) = (
         CancellationToken::new(),
@@ -188,39 +190,14 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         socket: config.endpoint.clone(),
     };
     let admin = tokio::spawn(admin::serve(listener, Arc::new(admin), admin_stop.clone()));
-    let background = tokio::spawn(background(
-        Arc::clone(&parts.sessions),
-        Arc::clone(&parts.kept),
-        Arc::clone(&metrics),
-    ));
-    parts.prover.fetch_soon();
-    let keeper = tokio::spawn(keep_key(
-        Arc::clone(&parts.keys),
-        Arc::clone(&readiness),
-        config.hmac_refresh,
-    ));
-
-    let service = Provider::new(
-        &config.provider_name,
-        Arc::clone(&parts.mounter),
-        config.mount_deadline,
-        metrics,
-        give_up.clone(),
-    );
-    let service = CsiDriverProviderServer::new(service)
-        .max_decoding_message_size(MAX_REQUEST)
-        .max_encoding_message_size(usize::MAX);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), provider = %config.provider_name, socket = %config.endpoint.display(),
-        store = %config.http_rules.own.first().map(ToString::to_string).unwrap_or_default(),
-        profile = ?config.rules.policy.profile, token_request = config.token_request, "serving"
-    );
-    let draining = Arc::clone(&readiness);
+    let upkeep = upkeep(&parts, &config, &metrics, &readiness);
+    let service = service(&config, &parts, metrics, give_up.clone());
+    announce(&config);
     tokio::spawn(watch_shutdown(
         stops,
         stop.clone(),
         give_up,
-        draining,
+        readiness,
         config.drain,
     ));
     let served = tonic::transport::Server::builder()
@@ -228,15 +205,8 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         .serve_with_incoming_shutdown(service, incoming, stop.clone().cancelled_owned())
         .await;
     let asked = stop.is_cancelled();
-    background.abort();
-    keeper.abort();
-    let farewell = async {
-        parts.reads.shut_down().await;
-        parts.sessions.shut_down().await;
-    };
-    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
-        tracing::warn!("not every token could be given back in time");
-    }
+    upkeep.iter().for_each(JoinHandle::abort);
+    farewell(&parts).await;
     admin_stop.cancel();
     let _ = admin.await;
     drop(file);
@@ -245,6 +215,65 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         Ok(())
     } else {
         Err(anyhow!("the socket's listener ended by itself"))
+    }
+}
+
+/// What the driver calls.
+fn service(
+    config: &Config,
+    parts: &Parts,
+    metrics: Arc<Metrics>,
+    give_up: CancellationToken,
+) -> CsiDriverProviderServer<Provider> {
+    let provider = Provider::new(
+        &config.provider_name,
+        Arc::clone(&parts.mounter),
+        config.mount_deadline,
+        metrics,
+        give_up,
+    );
+    CsiDriverProviderServer::new(provider)
+        .max_decoding_message_size(MAX_REQUEST)
+        .max_encoding_message_size(usize::MAX)
+}
+
+fn announce(config: &Config) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), provider = %config.provider_name, socket = %config.endpoint.display(),
+        store = %config.http_rules.own.first().map(ToString::to_string).unwrap_or_default(),
+        profile = ?config.rules.policy.profile, token_request = config.token_request, "serving"
+    );
+}
+
+/// Starts what runs beside the Mounts until it is aborted.
+fn upkeep(
+    parts: &Parts,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+) -> [JoinHandle<()>; 2] {
+    let background = tokio::spawn(background(
+        Arc::clone(&parts.sessions),
+        Arc::clone(&parts.kept),
+        Arc::clone(metrics),
+    ));
+    parts.prover.fetch_soon();
+    let keeper = tokio::spawn(keep_key(
+        Arc::clone(&parts.keys),
+        Arc::clone(readiness),
+        config.hmac_refresh,
+    ));
+    [background, keeper]
+}
+
+/// Gives back the tokens on which nothing hangs.
+async fn farewell(parts: &Parts) {
+    let farewell = async {
+        parts.reads.shut_down().await;
+        parts.sessions.shut_down().await;
+    };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("not every token could be given back in time");
     }
 }
 

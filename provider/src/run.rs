@@ -131,6 +131,7 @@ pub async fn cluster(config: &Config, metrics: &Arc<Metrics>) -> Option<Cluster>
         &config.kube,
         config.namespace.as_deref(),
         &config.hmac_secret_name,
+        &config.rules.audience,
         Arc::clone(metrics),
     );
     connected.await.unwrap_or_else(|error| {

@@ -89,7 +89,7 @@ fn check_size(files: &[MountFile], limit: usize) -> Result<(), MountFault> {
             mebibytes(size),
             mebibytes(limit)
         ),
-        "split the class, or raise max-call-recv-msg-size of the driver and limits.replyBytes of the provider",
+        "split the class, or raise max-call-recv-msg-size of the driver and --reply-bytes (limits.replyBytes) of the provider",
     )))
 }
 

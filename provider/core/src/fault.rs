@@ -3,6 +3,7 @@
 //! A fault holds nouns (object, path, status), never secret bytes, bodies or query strings. Which gRPC
 //! code a reason becomes is decided in the shell (`status.rs`).
 
+mod causes;
 mod line;
 
 #[cfg(test)]

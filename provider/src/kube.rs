@@ -57,10 +57,13 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     secret_name: String,
+    /// Looked up among the driver's tokens for a class without one.
+    audience: String,
     metrics: Arc<Metrics>,
 }
 
-/// Connects, if there is a cluster to connect to. Nothing is sent yet.
+/// Connects, if there is a cluster to connect to. Nothing is sent yet. `audience` is the one that the
+/// driver's token should have for a class that names none.
 ///
 /// # Errors
 /// When there is access but it cannot be used.
@@ -68,6 +71,7 @@ pub async fn connect(
     access: &KubeAccess,
     namespace: Option<&str>,
     secret_name: &str,
+    audience: &str,
     metrics: Arc<Metrics>,
 ) -> Result<Option<Cluster>, String> {
     let Some(config) = config(access).await? else {
@@ -79,6 +83,7 @@ pub async fn connect(
         client,
         namespace,
         secret_name: secret_name.to_owned(),
+        audience: audience.to_owned(),
         metrics,
     }))
 }
@@ -227,7 +232,7 @@ impl TokenRequests for Cluster {
         let answer = self
             .ask(KubeVerb::Create, asked)
             .await
-            .map_err(|error| refused(pod, audience, &error))?;
+            .map_err(|error| refused(pod, audience.unwrap_or(&self.audience), &error))?;
         let token = answer.status.map(|status| SecretString::from(status.token));
         token.ok_or_else(|| {
             Fault::new(
@@ -239,9 +244,8 @@ impl TokenRequests for Cluster {
     }
 }
 
-fn refused(pod: &Pod, audience: Option<&str>, error: &kube::Error) -> Fault {
+fn refused(pod: &Pod, audience: &str, error: &kube::Error) -> Fault {
     let forbidden = matches!(error, kube::Error::Api(status) if status.code == 403);
-    let audience = audience.unwrap_or("vault");
     let hint = if forbidden {
         format!(
             "add audience \"{audience}\" to tokenRequests of the CSIDriver, or grant the provider create on serviceaccounts/token (csi.tokenRequest.enabled)"

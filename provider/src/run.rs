@@ -149,6 +149,7 @@ pub async fn cluster(config: &Config, metrics: &Arc<Metrics>) -> Option<Cluster>
         &config.kube,
         config.namespace.as_deref(),
         &config.hmac_secret_name,
+        &config.rules.audience,
         Arc::clone(metrics),
     );
     connected.await.unwrap_or_else(|error| {
@@ -188,15 +189,16 @@ impl Signals {
 pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     readiness.config_parsed();
+    let listener = listen(&config.health_addr).await?;
     let cluster = cluster(&config, &metrics).await;
     let (events, events_writer) = events(&config, cluster.as_ref());
     let parts = build(&config, cluster, Arc::new(Machine), &metrics)
         .map_err(|problems| anyhow!(join(&problems)))?;
+    // The socket comes last: it replaces that of a provider that may be serving, which no failure undoes.
     let bound = socket::bind(&config.endpoint)?;
     let rejected = Arc::clone(&metrics);
     let (file, incoming) = bound.into_incoming(move || rejected.peer_rejected())?;
     readiness.socket_bound();
-    let listener = listen(&config.health_addr).await?;
 
     let (stop, give_up, admin_stop) = (
         CancellationToken::new(),
@@ -209,43 +211,15 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         socket: config.endpoint.clone(),
     };
     let admin = tokio::spawn(admin::serve(listener, Arc::new(admin), admin_stop.clone()));
-    observe_volumes(&metrics, &parts.mounter);
-    let background = tokio::spawn(background(
-        Arc::clone(&parts.mounter),
-        Arc::clone(&parts.sessions),
-        Arc::clone(&parts.kept),
-        Arc::clone(&parts.memory),
-        Arc::clone(&metrics),
-    ));
-    parts.prover.fetch_soon();
-    let keeper = tokio::spawn(keep_key(
-        Arc::clone(&parts.keys),
-        Arc::clone(&readiness),
-        config.hmac_refresh,
-    ));
-
-    let service = Provider::new(
-        &config.provider_name,
-        Arc::clone(&parts.mounter) as Arc<dyn Mounts>,
-        config.mount_deadline,
-        metrics,
-        events,
-        give_up.clone(),
-    );
-    let service = CsiDriverProviderServer::new(service)
-        .max_decoding_message_size(MAX_REQUEST)
-        .max_encoding_message_size(usize::MAX);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), provider = %config.provider_name, socket = %config.endpoint.display(),
-        store = %listed(&config.http_rules.own),
-        profile = ?config.rules.policy.profile, token_request = config.token_request, "serving"
-    );
-    let draining = Arc::clone(&readiness);
+    let mut upkeep = upkeep(&parts, &config, &metrics, &readiness);
+    upkeep.extend(events_writer);
+    let service = service(&config, &parts, metrics, events, give_up.clone());
+    announce(&config);
     tokio::spawn(watch_shutdown(
         stops,
         stop.clone(),
         give_up,
-        draining,
+        readiness,
         config.drain,
     ));
     let served = tonic::transport::Server::builder()
@@ -253,19 +227,8 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         .serve_with_incoming_shutdown(service, incoming, stop.clone().cancelled_owned())
         .await;
     let asked = stop.is_cancelled();
-    background.abort();
-    keeper.abort();
-    if let Some(writer) = events_writer {
-        writer.abort();
-    }
-    let farewell = async {
-        parts.reads.shut_down().await;
-        parts.sessions.shut_down().await;
-        parts.stores.shut_down().await;
-    };
-    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
-        tracing::warn!("not every token could be given back in time");
-    }
+    upkeep.iter().for_each(JoinHandle::abort);
+    farewell(&parts).await;
     admin_stop.cancel();
     let _ = admin.await;
     drop(file);
@@ -305,6 +268,71 @@ fn observe_volumes(metrics: &Metrics, mounter: &Arc<Mounter>) {
             metrics.refresh_observed(standing.oldest, standing.failing);
         }
     });
+}
+
+/// What the driver calls.
+fn service(
+    config: &Config,
+    parts: &Parts,
+    metrics: Arc<Metrics>,
+    events: Events,
+    give_up: CancellationToken,
+) -> CsiDriverProviderServer<Provider> {
+    let provider = Provider::new(
+        &config.provider_name,
+        Arc::clone(&parts.mounter) as Arc<dyn Mounts>,
+        config.mount_deadline,
+        metrics,
+        events,
+        give_up,
+    );
+    CsiDriverProviderServer::new(provider)
+        .max_decoding_message_size(MAX_REQUEST)
+        .max_encoding_message_size(usize::MAX)
+}
+
+fn announce(config: &Config) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), provider = %config.provider_name, socket = %config.endpoint.display(),
+        store = %listed(&config.http_rules.own),
+        profile = ?config.rules.policy.profile, token_request = config.token_request, "serving"
+    );
+}
+
+/// Starts what runs beside the Mounts until it is aborted.
+fn upkeep(
+    parts: &Parts,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+) -> Vec<JoinHandle<()>> {
+    observe_volumes(metrics, &parts.mounter);
+    let background = tokio::spawn(background(
+        Arc::clone(&parts.mounter),
+        Arc::clone(&parts.sessions),
+        Arc::clone(&parts.kept),
+        Arc::clone(&parts.memory),
+        Arc::clone(metrics),
+    ));
+    parts.prover.fetch_soon();
+    let keeper = tokio::spawn(keep_key(
+        Arc::clone(&parts.keys),
+        Arc::clone(readiness),
+        config.hmac_refresh,
+    ));
+    vec![background, keeper]
+}
+
+/// Gives back the tokens on which nothing hangs.
+async fn farewell(parts: &Parts) {
+    let farewell = async {
+        parts.reads.shut_down().await;
+        parts.sessions.shut_down().await;
+        parts.stores.shut_down().await;
+    };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("not every token could be given back in time");
+    }
 }
 
 async fn background(

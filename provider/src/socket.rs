@@ -100,7 +100,6 @@ impl BoundSocket {
         SocketFile,
         impl Stream<Item = io::Result<PeerStream>> + Send + 'static,
     )> {
-        self.listener.set_nonblocking(true)?;
         let listener = tokio::net::UnixListener::from_std(self.listener)?;
         let own_uid = rustix::process::geteuid().as_raw();
         let acceptor = Acceptor::new(listener, own_uid, on_rejected);

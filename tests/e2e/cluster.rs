@@ -446,10 +446,19 @@ fn d5_the_first_mount_after_a_start_waits_for_the_version_key() -> Result<()> {
             .versions()?;
         api.signal(rustix::process::Signal::STOP)?;
         let fresh = installed.launch("vault", &[]).await?;
-        let (mounted, ()) = tokio::join!(mount(&fresh, &volume), async {
-            tokio::time::sleep(Duration::from_millis(1500)).await;
-            let _ = api.signal(rustix::process::Signal::CONT);
+        // It has read the store and still does not answer: nothing but the key is missing.
+        let waits = async || {
+            let read = ["op=\"read\"", "status=\"2xx\""];
+            ensure!(sum(&fresh, "coffer_store_requests_total", &read).await? == 1.0);
+            ensure!(sum(&fresh, "coffer_mount_in_flight", &[]).await? == 1.0);
+            Ok(())
+        };
+        let (mounted, waited) = tokio::join!(mount(&fresh, &volume), async {
+            let waited = eventually(SOON, "a mount that waits for the key", waits).await;
+            api.signal(rustix::process::Signal::CONT)?;
+            waited
         });
+        waited?;
         assert_eq!(mounted?.versions()?, before);
         Ok(())
     })

@@ -171,11 +171,30 @@ async fn version_is_printed_in_the_forms_of_the_peers() -> Result<()> {
     Ok(())
 }
 
+/// D22: a variable of ours that no option has is named at the start with the nearest one, never its value.
+#[tokio::test]
+async fn a_misspelt_variable_is_warned_about() -> Result<()> {
+    let environment = [("COFFER_VAULT_ADR", "https://marker-x")];
+    let mut provider = ProviderProcess::start(&["-kubeconfig", "off"], &environment).await?;
+    let log = provider.whole_log().await?;
+    let words = "COFFER_VAULT_ADR is not known and ignored: did you mean COFFER_VAULT_ADDR?";
+    assert_eq!(log.matches(words).count(), 1, "{log}");
+    assert!(!log.contains("marker-x"), "{log}");
+    Ok(())
+}
+
 /// D22: what was typed wrong ends with 2 and a hint; help and completions with 0.
 #[tokio::test]
 async fn usage_help_and_completions() -> Result<()> {
     let (code, _, text) = told(&run(&["--no-such-flag"])?);
     assert_eq!(code, Some(2), "{text}");
+    for (typed, meant) in [
+        ("-endpoin", "'--endpoint'"),
+        ("-vault-adr", "'--vault-addr'"),
+    ] {
+        let (code, _, text) = told(&run(&[typed, "x"])?);
+        assert!(code == Some(2) && text.contains(meant), "{text}");
+    }
     let (code, text, _) = told(&run(&["--help"])?);
     assert!(code == Some(0) && text.contains("--vault-addr"), "{text}");
     for shell in ["bash", "zsh", "fish"] {

@@ -57,7 +57,9 @@ async fn a_thousand_failing_objects_fit_into_one_line() -> Result<()> {
         .refused(&stage.volume(&many(1000))?, Code::NotFound, "not_found")
         .await?;
     assert!(
-        text.starts_with("1000 of 1000 objects failed: \"o0\", \"o1\""),
+        text.starts_with(
+            "1000 of 1000 objects failed: \"o0\" (path secret/data/0), \"o1\" (path secret/data/1)"
+        ),
         "{text}"
     );
     assert!(text.contains("and 990 more"), "{text}");

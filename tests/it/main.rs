@@ -14,6 +14,8 @@ mod asking;
 mod breakers;
 /// Callers that are no driver.
 mod callers;
+/// To whom our client certificate is shown.
+mod client_certificate;
 /// Command line and configuration.
 mod config;
 /// Version, and requests of older drivers.

@@ -2,10 +2,14 @@
 
 use anyhow::Result;
 use coffer_tests::driver::{Class, Pod, Volume};
+use coffer_tests::fixture::directory;
 use coffer_tests::provider::ProviderProcess;
 use coffer_tests::scripted::{Arrived, Reply, ScriptedStore};
 use coffer_tests::vault::JwtAuth;
 use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::stage::check_failure;
 
 /// M1: the name comes from the socket; audience, parameter prefixes and environment follow it.
 #[tokio::test]
@@ -72,6 +76,49 @@ async fn the_name_selects_audience_prefixes_and_environment() -> Result<()> {
         .await?
         .response()?;
     assert_eq!(other.connections(), 0, "bao before vault");
+    Ok(())
+}
+
+/// D30, M1: the hint of a token request that is refused names the audience that was looked up among the driver's tokens.
+#[tokio::test]
+async fn a_refused_token_request_names_the_audience_that_was_looked_up() -> Result<()> {
+    let api = ScriptedStore::start().await?;
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "is forbidden", "code": 403});
+    api.on(
+        "/api/v1/namespaces/shop/serviceaccounts/default/token",
+        Reply::json(403, &refusal),
+    );
+    let place = directory("kubeconfig")?;
+    let kubeconfig = place.path().join("config");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": api.address()}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(&kubeconfig, config.to_string())?;
+    let kubeconfig = kubeconfig.display().to_string();
+    let class = Class::new("class").with("roleName", "app").with(
+        "objects",
+        "- {objectName: a, secretPath: secret/data/a, secretKey: k}",
+    );
+    let volume = Volume::new(Pod::new("shop", "pod")?, class);
+    for (name, arguments, audience) in [
+        ("openbao", &[][..], "openbao"),
+        ("vault", &[], "vault"),
+        (
+            "openbao",
+            &["--audience", "https://store.example"],
+            "https://store.example",
+        ),
+    ] {
+        let ours = ["-kubeconfig", &kubeconfig, "--hmac-source", "generate"];
+        let provider = ProviderProcess::start_as(name, &[&ours, arguments].concat(), &[]).await?;
+        let outcome = provider.driver()?.mount(&volume.first_mount()).await?;
+        let text = check_failure(&outcome, Code::FailedPrecondition, "no_token")?;
+        let hint = format!("add audience \"{audience}\" to tokenRequests of the CSIDriver");
+        assert!(text.contains(&hint), "{hint} in {text}");
+    }
     Ok(())
 }
 

@@ -152,7 +152,7 @@ async fn lists_bind_under_both_profiles() -> Result<()> {
             (
                 "address",
                 plain.clone().with("vaultAddress", "https://other.example"),
-                "is not an allowed address",
+                "is not an allowed address; ask the operator to add it to --allowed-addresses (",
             ),
             (
                 "namespace",

@@ -216,7 +216,10 @@ async fn what_was_not_asked_for_is_not_said_to_be_issued() -> Result<()> {
     let outcome = stage.mount(&stage.volume(&objects)?).await?;
     let text = check_failure(&outcome, Code::Unknown, "store_unreachable")?;
     assert_eq!(stage.asked("secret/data/a"), 0);
-    assert!(text.contains("\"a\": store "), "{text}");
+    assert!(
+        text.contains("\"a\" (path secret/data/a): store "),
+        "{text}"
+    );
     assert_eq!(text.matches("it may have been issued").count(), 1, "{text}");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The socket's file: what stands in its place, who takes it over, who removes it.
 
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::net::TcpListener;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -15,11 +16,15 @@ const OFF: [&str; 2] = ["-kubeconfig", "off"];
 
 /// Runs a provider that should end by itself.
 fn run(socket: &Path) -> Result<Output> {
-    let health = format!("127.0.0.1:{}", free_port()?);
+    run_at(socket, &format!("127.0.0.1:{}", free_port()?))
+}
+
+/// The same, with an address for probes of the test's choice.
+fn run_at(socket: &Path, health: &str) -> Result<Output> {
     let socket = socket.to_str().context("a path that is not UTF-8")?;
     let mut command = Command::new(binary("coffer-provider")?);
     command
-        .args(["-endpoint", socket, "-health-addr", &health])
+        .args(["-endpoint", socket, "-health-addr", health])
         .args(OFF)
         .env_clear();
     Ok(command.output()?)
@@ -129,6 +134,27 @@ async fn an_overlapping_restart_leaves_the_new_socket() -> Result<()> {
     assert_eq!(stage.content(&stage.volume(ONE)?).await?, "v");
     assert!(second.stop().await?.success());
     ensure!(!socket.exists(), "the last one removes its own");
+    Ok(())
+}
+
+/// P3: a second instance that cannot start, because its address for probes is taken, leaves the first one's socket alone.
+#[tokio::test]
+async fn a_start_that_fails_leaves_the_socket_of_the_one_that_serves() -> Result<()> {
+    let stage = Stage::set().await?;
+    let socket = stage.provider.socket().to_path_buf();
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let health = taken.local_addr()?.to_string();
+    let inode = std::fs::symlink_metadata(&socket)?.ino();
+    let output = run_at(&socket, &health)?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    assert!(told.contains(&format!("--health-addr {health}")), "{told}");
+
+    assert_eq!(std::fs::symlink_metadata(&socket)?.ino(), inode);
+    // A client of its own dials the path anew.
+    stage.provider.driver()?.version().await?;
+    assert_eq!(stage.content(&stage.volume(ONE)?).await?, "v");
+    assert_eq!(stage.provider.ask("/livez").await?.0, 200);
     Ok(())
 }
 

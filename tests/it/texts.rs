@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use coffer_proto::v1alpha1::MountRequest;
+use coffer_tests::scripted::Reply;
+use serde_json::json;
 use tonic::Code;
 
 use crate::stage::{Failures, ONE, Stage, check_failure, class};
@@ -73,12 +75,101 @@ async fn every_failing_object_is_named() -> Result<()> {
     Ok(())
 }
 
+/// D25, D26: many distinct causes leave room for names with their paths, the place, the hint and the reason.
+#[tokio::test]
+async fn many_distinct_causes_leave_room_for_place_and_hint() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut keys = String::new();
+    let mut denied = String::new();
+    for at in 0..14 {
+        let path = format!("secret/data/app/{at}");
+        stage.store.put(&path, json!({"k": "v"}));
+        keys += &object(&format!("key-{at}"), &path, &format!("none-{at}"));
+    }
+    for at in 0..4 {
+        let path = format!("secret/data/denied/{at}");
+        let error = Reply::errors(403, &["permission denied"]);
+        stage.store.on(&format!("/v1/{path}"), error);
+        denied += &object(&format!("denied-{at}"), &path, "k");
+    }
+    let missing = object("missing", "secret/data/missing", "k");
+    let mut failures = Failures::default();
+    for (row, objects, code, reason, count, words) in [
+        (
+            "missing keys",
+            keys.clone(),
+            Code::NotFound,
+            "not_found",
+            "14 of 14",
+            &[
+                "\"key-9\" (path secret/data/app/9), and 4 more: ",
+                "does not exist at the secret path",
+                "check secretKey",
+            ][..],
+        ),
+        (
+            "denied paths",
+            denied.clone(),
+            Code::PermissionDenied,
+            "denied",
+            "4 of 4",
+            &[
+                "\"denied-0\" (path secret/data/denied/0)",
+                "\"denied-3\" (path secret/data/denied/3)",
+                "permission denied, Code: 403",
+                "policy needs read",
+            ],
+        ),
+        (
+            "mixed",
+            denied + &keys + &missing,
+            Code::PermissionDenied,
+            "denied",
+            "19 of 19",
+            &[
+                "\"denied-3\"",
+                "permission denied, Code: 403",
+                "policy needs read",
+                "\"key-0\"",
+                "does not exist at the secret path",
+                "check secretKey",
+                "\"missing\" (path secret/data/missing)",
+                "Code: 404",
+                "check path and version",
+            ],
+        ),
+    ] {
+        let text = stage.refused(&stage.volume(&objects)?, code, reason).await;
+        let told = text.and_then(|text| {
+            ensure!(
+                text.starts_with(&format!("{count} objects failed: ")),
+                "{text}"
+            );
+            let place = format!(
+                "(role app, store {}, service account shop/web) [",
+                stage.store.address().trim_start_matches("http://")
+            );
+            for words in words.iter().copied().chain([place.as_str()]) {
+                ensure!(text.contains(words), "{words} in {text}");
+            }
+            ensure!(text.len() <= 700, "{} bytes: {text}", text.len());
+            Ok(())
+        });
+        failures.note(row, told);
+    }
+    failures.none()
+}
+
+fn object(name: &str, path: &str, key: &str) -> String {
+    format!("- {{objectName: {name}, secretPath: {path}, secretKey: {key}}}\n")
+}
+
 /// H10: control and colour characters in names, roles and the store's texts reach neither status nor log.
 #[tokio::test]
 async fn control_characters_are_escaped_everywhere() -> Result<()> {
     let mut stage = Stage::set().await?;
     let evil = "\u{1b}[31mred\u{202e}\u{7}\r\nlevel=info msg=forged";
-    let error = coffer_tests::scripted::Reply::errors(403, &[evil]);
+    let error = Reply::errors(403, &[evil]);
     stage.store.on("/v1/secret/data/a", error);
     let mut volume = stage.volume_of("web", class(ONE).with("roleName", evil))?;
     volume.class.name = evil.to_owned();

@@ -95,3 +95,22 @@ fn starts_path(line: &str, path: &str) -> bool {
         before.is_none_or(|c| !c.is_alphanumeric() && !"._-}".contains(c))
     })
 }
+
+#[test]
+fn papers_name_the_drivers_that_the_binary_names() -> Result<()> {
+    let home = file("provider/src/cli/version.rs")?;
+    let oldest = home
+        .text
+        .split_once("MIN_DRIVER_VERSION: &str = \"")
+        .and_then(|(_, rest)| rest.split_once(".0\""))
+        .with_context(|| format!("{} names no oldest driver", home.path))?
+        .0;
+    for path in ["README.md", "CHANGELOG.md"] {
+        let words = format!("Drivers {oldest} to 1.");
+        ensure!(
+            file(path)?.text.contains(&words),
+            "{path} does not say \"{words}…\""
+        );
+    }
+    Ok(())
+}

@@ -93,13 +93,68 @@ fn looks_up(line: &str, suffixes: &[&str]) -> bool {
 }
 
 #[test]
-fn the_environment_is_read_in_the_configuration_only() -> Result<()> {
+fn the_environment_is_read_in_main_only() -> Result<()> {
+    let home = "provider/src/main.rs";
+    ensure!(
+        file(home)?.text.contains("env::var"),
+        "{home} reads no environment"
+    );
     let found = product_lines(|path, line| {
-        let allowed = path == "provider/src/main.rs" || path.starts_with("provider/src/config");
+        let allowed = path == home;
         let reads = ["env::var", "env::args", "env::current_dir", "env = \""];
         !allowed && reads.iter().any(|read| line.contains(read))
     })?;
     none("reads the environment", &found)
+}
+
+/// Whoever runs the binary knows flags and no chart: a text names the flag first, the chart's value in brackets.
+#[test]
+fn a_value_of_the_chart_is_named_behind_its_flag_only() -> Result<()> {
+    let options = file("provider/src/config/options.rs")?;
+    let mut named = 0;
+    let mut found = Vec::new();
+    for source in product()? {
+        for (number, line) in source.code() {
+            for (before, value) in chart_values(line) {
+                named += 1;
+                let flag = kebab(value);
+                let known = options.text.contains(&format!("\"{flag}\""));
+                if !known || !before.ends_with(&format!("--{flag} (")) {
+                    found.push(format!("{}:{number}: {}", source.path, line.trim()));
+                }
+            }
+        }
+    }
+    ensure!(named > 4, "only {named} values of the chart are named");
+    none("a value of the chart without its flag", &found)
+}
+
+/// What stands before each `policy.allowedAddresses`, and `allowedAddresses`. Fields are in snake case.
+fn chart_values(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    ["policy.", "limits."].into_iter().flat_map(move |group| {
+        line.match_indices(group).filter_map(move |(at, _)| {
+            let rest = &line[at + group.len()..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let value = &rest[..end.unwrap_or(rest.len())];
+            value
+                .contains(char::is_uppercase)
+                .then_some((&line[..at], value))
+        })
+    })
+}
+
+/// `allowedTLSDirs` gives `allowed-tls-dirs`.
+fn kebab(value: &str) -> String {
+    let letters: Vec<char> = value.chars().collect();
+    let mut out = String::new();
+    for (at, letter) in letters.iter().enumerate() {
+        let lower = |at: usize| letters.get(at).is_some_and(char::is_ascii_lowercase);
+        if letter.is_ascii_uppercase() && at > 0 && (lower(at - 1) || lower(at + 1)) {
+            out.push('-');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A fault holds nouns (object, path, status), never secret bytes, bodies or query strings. Which gRPC
 //! code a reason becomes is decided in the shell (`status.rs`).
 
+mod causes;
 mod line;
 
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod tests;
 
 use crate::problem::Problem;
 
-pub use line::named;
+pub use causes::named;
 
 /// One thing that went wrong, with its cause and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

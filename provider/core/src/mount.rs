@@ -123,7 +123,7 @@ fn check_size(files: &[MountFile], limit: usize) -> Result<(), MountFault> {
             mebibytes(size),
             mebibytes(limit)
         ),
-        "split the class, or raise max-call-recv-msg-size of the driver and limits.replyBytes of the provider",
+        "split the class, or raise max-call-recv-msg-size of the driver and --reply-bytes (limits.replyBytes) of the provider",
     )))
 }
 
@@ -300,7 +300,7 @@ mod tests {
         let fault = build(&spec, vec![Err(absent("404")), Err(absent("404"))], 1000);
         let text = fault.err().unwrap().to_string();
         assert!(
-            text.starts_with("2 of 2 objects failed: \"a\", \"b\": not found")
+            text.starts_with("2 of 2 objects failed: \"a\", \"b\" (path p): not found")
                 && text.contains("a volume needs a file")
                 && text.ends_with("[not_found]"),
             "{text}"

@@ -216,7 +216,7 @@ impl Judge<'_> {
                     Problem::new(
                         "vaultAddress",
                         format!("{} is not an allowed address", shown(&address.to_string())),
-                        "ask the operator to add it to policy.allowedAddresses",
+                        "ask the operator to add it to --allowed-addresses (policy.allowedAddresses)",
                     )
                 },
             );
@@ -230,7 +230,7 @@ impl Judge<'_> {
                         "{} would carry the token over plain http",
                         shown(&address.to_string())
                     ),
-                    "use https, or policy.allowPlainHTTP",
+                    "use https, or --allow-plain-http (policy.allowPlainHTTP)",
                 )
             });
         }
@@ -257,7 +257,7 @@ impl Judge<'_> {
                 Problem::new(
                     "vaultSkipTLSVerify",
                     "would trust any server with the token",
-                    "give a CA instead, or set policy.allowSkipTLSVerify",
+                    "give a CA instead, or set --allow-skip-tls-verify (policy.allowSkipTLSVerify)",
                 )
             });
         }
@@ -291,7 +291,7 @@ impl Judge<'_> {
                         "\"{}\" is outside the directories for TLS files",
                         shown(path)
                     ),
-                    "mount it below one of policy.allowedTLSDirs",
+                    "mount it below one of --allowed-tls-dirs (policy.allowedTLSDirs)",
                 )
             },
         );
@@ -309,7 +309,7 @@ impl Judge<'_> {
                     Problem::new(
                         format!("objects[{index}].method"),
                         format!("{method} is not an allowed method"),
-                        "use one of policy.allowedMethods",
+                        "use one of --allowed-methods (policy.allowedMethods)",
                     )
                 },
             );

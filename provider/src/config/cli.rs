@@ -109,27 +109,26 @@ const fn forms(subcommand: Option<&str>, command: &Command) -> &'static [&'stati
     }
 }
 
-/// `-vault-addr` becomes `--vault-addr`: Go's flag package takes either.
+/// `-vault-addr` becomes `--vault-addr`: Go's flag package takes either. So does `-vault-adr`, for which
+/// clap then names the flag that was meant; there is no cluster of short flags that it could be.
 fn normalised(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let known = |name: &str| {
-        ["config", "output", "version", "help"].contains(&name)
-            || super::options::find(name).is_some()
-    };
+    let mut flags = true;
     arguments
         .into_iter()
         .map(|argument| {
+            flags &= argument != "--";
             let text = argument.to_string_lossy();
-            let name = text
-                .strip_prefix('-')
-                .filter(|rest| !rest.starts_with('-') && rest.len() > 1);
-            match name {
-                Some(rest) if known(rest.split('=').next().unwrap_or_default()) => {
-                    OsString::from(format!("--{rest}"))
-                }
+            match text.strip_prefix('-') {
+                Some(name) if flags && is_long_name(name) => OsString::from(format!("--{name}")),
                 _ => argument,
             }
         })
         .collect()
+}
+
+/// Not `h` of `-h`, `-long` of `--long` or `1` of a number below zero.
+fn is_long_name(name: &str) -> bool {
+    name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 const RESULTS: &str = "\

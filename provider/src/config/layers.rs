@@ -21,6 +21,12 @@ pub struct Sources {
     pub file: BTreeMap<String, String>,
 }
 
+/// How many edits an option's name may be away: they are long, and `vault-address` is still `vault-addr`.
+const LONG_NAME_TYPO: usize = 3;
+
+/// What the environment names of all options begin with.
+const OWN_PREFIX: &str = "COFFER_";
+
 /// Variables of the peers that change nothing here, and what to do instead.
 const WITHOUT_EFFECT: [(&str, &str); 3] = [
     (
@@ -85,11 +91,7 @@ impl Sources {
 
     /// Our own name first, then the peers'. Under `openbao` BAO_ comes before VAULT_, as in its library.
     fn in_environment(&self, option: &OptionSpec) -> Option<&String> {
-        let own = format!(
-            "COFFER_{}",
-            option.name.to_ascii_uppercase().replace('-', "_")
-        );
-        let mut names = vec![own];
+        let mut names = vec![own_variable(option)];
         // The provider's name, on which the order depends, has no peers' name itself.
         if !option.peer_env.is_empty() {
             let peers = self.peer_prefixes().into_iter();
@@ -152,11 +154,46 @@ impl Sources {
                 }
             }
         }
+        warnings.extend(self.unknown_variables());
         if self.flags.contains_key("debug") {
             warnings.push("-debug is deprecated: use --log-level=debug".to_owned());
         }
         warnings
     }
+
+    /// Names of ours that no option has. A file with such a name is refused; an environment also holds
+    /// what somebody else put there.
+    fn unknown_variables(&self) -> impl Iterator<Item = String> {
+        let known: Vec<String> = OPTIONS.iter().map(own_variable).collect();
+        self.environment.iter().filter_map(move |(name, value)| {
+            let ours = name.starts_with(OWN_PREFIX) && !value.is_empty();
+            let unknown = ours && !known.contains(name) && !is_of_a_service(name);
+            unknown.then(|| {
+                let meant = nearest(name, known.iter().map(String::as_str), LONG_NAME_TYPO);
+                let meant = meant.map_or_else(
+                    || "see --help for the options".to_owned(),
+                    |known| format!("did you mean {known}?"),
+                );
+                format!("{} is not known and ignored: {meant}", shown(name))
+            })
+        })
+    }
+}
+
+/// The name of an option in the environment, besides those of the peers.
+fn own_variable(option: &OptionSpec) -> String {
+    let name = option.name.to_ascii_uppercase().replace('-', "_");
+    format!("{OWN_PREFIX}{name}")
+}
+
+/// Whether Kubernetes sets it in every pod of a namespace that has a Service by a name such as `coffer`.
+fn is_of_a_service(variable: &str) -> bool {
+    variable.ends_with("_SERVICE_HOST")
+        || variable.contains("_SERVICE_PORT")
+        || variable.ends_with("_PORT")
+        || ["_TCP", "_UDP", "_SCTP"]
+            .iter()
+            .any(|protocol| variable.contains("_PORT_") && variable.contains(protocol))
 }
 
 fn layer(values: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Layer {
@@ -185,9 +222,13 @@ fn layer(values: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Laye
     }
 }
 
+/// What may have been meant by a name that is no option's.
 fn meant(key: &str) -> String {
-    // Their names are long: `vault-address` is still `vault-addr`.
-    match nearest(key, OPTIONS.iter().map(|option| option.name), 3) {
+    match nearest(
+        key,
+        OPTIONS.iter().map(|option| option.name),
+        LONG_NAME_TYPO,
+    ) {
         Some(name) => format!("did you mean {name}?"),
         None => "see --help for their names".to_owned(),
     }

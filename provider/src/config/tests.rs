@@ -360,3 +360,73 @@ fn commands_are_told_apart() {
     );
     assert!(matches!(command(&["doctor"]).unwrap(), Command::Doctor(_)));
 }
+
+#[test]
+fn a_misspelt_variable_of_ours_is_warned_about_without_its_value() {
+    let environment = [
+        ("COFFER_VAULT_ADR", "https://canary"),
+        ("COFFER_SOMETHING_ELSE", "canary"),
+        ("COFFER_VAULT_NAMESPACE", "team"),
+        ("COFFER_EMPTY", ""),
+        // Kubernetes puts these into the pods beside a Service `coffer` or `coffer-metrics`.
+        ("COFFER_SERVICE_HOST", "10.0.0.1"),
+        ("COFFER_SERVICE_PORT_HTTP", "8080"),
+        ("COFFER_METRICS_PORT", "tcp://10.0.0.1:8080"),
+        ("COFFER_METRICS_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(
+        config(&[], &environment, "").warnings,
+        [
+            "COFFER_SOMETHING_ELSE is not known and ignored: see --help for the options",
+            "COFFER_VAULT_ADR is not known and ignored: did you mean COFFER_VAULT_ADDR?",
+        ]
+    );
+    for option in OPTIONS {
+        let name = option.name.to_ascii_uppercase().replace('-', "_");
+        let warnings = config_warnings(&format!("COFFER_{name}X"));
+        assert!(
+            warnings.contains(&format!("did you mean COFFER_{name}?")),
+            "{warnings}"
+        );
+    }
+}
+
+fn config_warnings(variable: &str) -> String {
+    config(&[], &[(variable, "x")], "").warnings.concat()
+}
+
+#[test]
+fn a_misspelt_flag_is_told_with_the_one_that_was_meant() {
+    let told = |arguments: &[&str]| {
+        let typed = std::iter::once("coffer-provider").chain(arguments.iter().copied());
+        let error = parse_arguments(typed.map(Into::into)).err().unwrap();
+        error.to_string()
+    };
+    for (typed, meant) in [
+        ("-endpoin", "--endpoint"),
+        ("-vault-adr", "--vault-addr"),
+        ("-vault-adr=https://x", "--vault-addr"),
+        ("--vault-adr", "--vault-addr"),
+        ("-versions", "--version"),
+    ] {
+        let text = told(&[typed, "x"]);
+        let argument = typed.trim_start_matches('-').split('=').next().unwrap();
+        assert!(
+            text.contains(&format!("unexpected argument '--{argument}'"))
+                && text.contains(&format!("'{meant}'")),
+            "{text}"
+        );
+    }
+    // What stands behind `--` is a file, and a number below zero is a value.
+    let typed = ["coffer-provider", "check", "--", "-class.yaml"];
+    let invocation = parse_arguments(typed.map(Into::into)).unwrap();
+    let files = vec![PathBuf::from("-class.yaml")];
+    assert_eq!(
+        invocation.command,
+        Command::Check {
+            files,
+            strict: false
+        }
+    );
+    assert_eq!(config(&["-cache-size", "-10"], &[], "").cache_size, 0);
+}

@@ -160,6 +160,7 @@ fn fits(path: &Path, tried: &Path) -> Result<(), SocketError> {
 /// Binding obeys the umask of the process; the private directory makes that irrelevant.
 fn listen(socket: &Path) -> io::Result<(UnixListener, File)> {
     let listener = UnixListener::bind(socket)?;
+    listener.set_nonblocking(true)?;
     fs::set_permissions(socket, Permissions::from_mode(SOCKET_MODE))?;
     let inode = rustix::fs::open(
         socket,

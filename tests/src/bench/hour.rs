@@ -15,7 +15,8 @@ use coffer_provider::metrics::{BuildInfo, Metrics};
 use coffer_provider::mounter::{Mounter, Source};
 use coffer_provider::ports::Chance;
 use coffer_provider::run::{self, Parts};
-use coffer_provider_core::params::Wire;
+use coffer_provider::server::Mounts;
+use coffer_provider_core::params::{ParsedAttributes, Wire};
 
 use super::clock::HeldClock;
 use super::report::Section;
@@ -122,7 +123,7 @@ fn sync(clock: &HeldClock) -> Duration {
 
 async fn mount(mounter: &Mounter, clock: &dyn Chance, request: &MountRequest) -> Result<Source> {
     let wire = Wire {
-        attributes: &request.attributes,
+        attributes: &ParsedAttributes::new(&request.attributes),
         secrets: &request.secrets,
         permission: &request.permission,
         target_path: &request.target_path,

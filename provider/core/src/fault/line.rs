@@ -4,14 +4,15 @@
 
 use std::fmt;
 
+use super::causes::causes;
 use super::{Fault, MountFault, ObjectFault, Place, Reason};
 use crate::problem::{Problem, one_line, shown};
 
 /// The longest line of ours, in bytes, so that the Event stays under 1 KiB.
 const MAX_LINE: usize = 700;
 
-/// How many names one cause lists.
-const MAX_NAMES: usize = 10;
+/// Bytes of the longest words at the end of a cause that people match.
+pub(super) const MATCHED: usize = 36;
 
 impl fmt::Display for MountFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,120 +48,57 @@ fn input(problems: &[Problem], reason: Reason) -> String {
 }
 
 fn login(fault: &Fault, place: &Place) -> String {
-    format!(
-        "failed to login: {} ({}): {} [{}]",
-        fault.what,
-        place_text(place),
-        fault.hint,
-        fault.reason.as_str()
-    )
+    let nouns = format!(" ({})", place_text(place));
+    told("failed to login: ", fault, &nouns)
 }
 
 fn objects(total: usize, failed: &[ObjectFault], place: &Place) -> String {
     let place = place_text(place);
     if let [only] = failed {
-        let fault = &only.fault;
-        return format!(
-            "object \"{}\": {} (path {}, {place}): {} [{}]",
-            shown(&only.name),
-            fault.what,
-            path_text(&only.path),
-            fault.hint,
-            fault.reason.as_str()
-        );
+        let front = format!("object \"{}\": ", clip(&shown(&only.name), 48));
+        let path = path_text(&only.path, 120);
+        return told(&front, &only.fault, &format!(" (path {path}, {place})"));
     }
-    let groups = group(failed);
-    // Every cause gets its share, so that a long first one does not hide the others.
-    let share = (MAX_LINE - 80 - place.len().min(200)) / groups.len().max(1);
-    let texts: Vec<String> = groups
-        .iter()
-        .map(|group| clip(&group_text(group), share.max(60)))
-        .collect();
     let reason = failed
         .first()
         .map_or(Reason::Internal, |first| first.fault.reason);
-    format!(
-        "{} of {total} objects failed: {} ({place}) [{}]",
-        failed.len(),
-        texts.join("; "),
-        reason.as_str()
-    )
-}
-
-/// Objects with their paths, for a log: one line, at most ten of them.
-#[must_use]
-pub fn named(objects: &[ObjectFault]) -> String {
-    let mut names: Vec<String> = objects
-        .iter()
-        .take(MAX_NAMES)
-        .map(|object| {
-            let path = one_line(&path_text(&object.path));
-            format!("\"{}\" (path {path})", shown(&object.name))
-        })
-        .collect();
-    names.extend(more_than(MAX_NAMES, objects.len()));
-    names.join(", ")
-}
-
-fn more_than(told: usize, all: usize) -> Option<String> {
-    (all > told).then(|| format!("and {} more", all - told))
-}
-
-/// Objects with the same cause, in the order of their first.
-fn group(failed: &[ObjectFault]) -> Vec<Vec<&ObjectFault>> {
-    let mut groups: Vec<Vec<&ObjectFault>> = Vec::new();
-    for object in failed {
-        let same = groups.iter_mut().find(|group| {
-            group.first().is_some_and(|first| {
-                first.fault.reason == object.fault.reason && first.fault.what == object.fault.what
-            })
-        });
-        match same {
-            Some(group) => group.push(object),
-            None => groups.push(vec![object]),
-        }
-    }
-    groups
-}
-
-fn group_text(group: &[&ObjectFault]) -> String {
-    let mut names: Vec<String> = group
-        .iter()
-        .take(MAX_NAMES)
-        .map(|object| format!("\"{}\"", shown(&object.name)))
-        .collect();
-    names.extend(more_than(MAX_NAMES, group.len()));
-    let Some(first) = group.first() else {
-        return String::new();
-    };
-    let path = path_text(&first.path);
-    format!(
-        "{}: {} (path {path}): {}",
-        names.join(", "),
-        first.fault.what,
-        first.fault.hint
-    )
+    let front = format!("{} of {total} objects failed: ", failed.len());
+    let rest = format!(" ({place}) [{}]", reason.as_str());
+    let causes = causes(failed, MAX_LINE.saturating_sub(front.len() + rest.len()));
+    format!("{front}{causes}{rest}")
 }
 
 fn place_text(place: &Place) -> String {
     format!(
         "role {}, store {}, service account {}/{}",
-        clip(&place.role, 80),
-        clip(&place.store, 100),
-        clip(&place.namespace, 63),
-        clip(&place.service_account, 80)
+        clip(&one_line(&place.role), 64),
+        clip(&one_line(&place.store), 80),
+        clip(&one_line(&place.namespace), 63),
+        clip(&one_line(&place.service_account), 64)
     )
 }
 
-fn path_text(path: &str) -> String {
-    clip(path, 120)
+/// At most so many bytes of a path, both of its ends among them.
+pub(super) fn path_text(path: &str, bytes: usize) -> String {
+    clip_middle(&one_line(path), bytes)
 }
 
 fn cause(fault: &Fault) -> String {
-    format!("{}: {} [{}]", fault.what, fault.hint, fault.reason.as_str())
+    told("", fault, "")
 }
 
-/// Cuts in the middle of the text, never the reason at its end.
+/// The hint gets the room that the nouns and the matched words leave, and what happened gets the rest.
+fn told(front: &str, fault: &Fault, nouns: &str) -> String {
+    let end = format!(" [{}]", fault.reason.as_str());
+    let room = MAX_LINE.saturating_sub(front.len() + nouns.len() + ": ".len() + end.len());
+    let what = one_line(&fault.what);
+    let kept = what.len().min(2 * MATCHED);
+    let hint = clip(&one_line(&fault.hint), room.saturating_sub(kept));
+    let what = clip_middle(&what, room.saturating_sub(hint.len()));
+    format!("{front}{what}{nouns}: {hint}{end}")
+}
+
+/// The last resort: cuts at the end of the text, never the reason behind it.
 fn fit(line: &str, reason: Reason) -> String {
     if line.len() <= MAX_LINE {
         return line.to_owned();
@@ -171,13 +109,22 @@ fn fit(line: &str, reason: Reason) -> String {
 }
 
 /// At most so many bytes, the cut marked.
-fn clip(text: &str, bytes: usize) -> String {
+pub(super) fn clip(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
     }
-    let mut end = bytes.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
     format!("{}…", &text[..end])
+}
+
+/// At most so many bytes, cut in the middle: the end holds words that people match, such as
+/// `does not exist at the secret path` and `Code: 403`.
+pub(super) fn clip_middle(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let room = bytes.saturating_sub('…'.len_utf8());
+    let tail = text.ceil_char_boundary(text.len() - MATCHED.max(room / 2).min(room));
+    let head = text.floor_char_boundary(room - (text.len() - tail));
+    format!("{}…{}", &text[..head], &text[tail..])
 }

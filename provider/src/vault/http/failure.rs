@@ -92,7 +92,7 @@ pub(super) fn too_large(cap: usize, status: u16, content_type: &str) -> NoAnswer
             "the store answered with more than {} MiB (status {status}, {kind})",
             cap >> 20
         ),
-        "split the secret, or raise limits.storeBodyBytes",
+        "split the secret, or raise --store-body-bytes (limits.storeBodyBytes)",
     ))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn follow(
                 "the store redirects to \"{}\", which is not followed: {why}",
                 shown(location)
             ),
-            "set vaultAddress to the store itself, or list the address in policy.allowedAddresses",
+            "set vaultAddress to the store itself, or list the address in --allowed-addresses (policy.allowedAddresses)",
         )
     };
     if let Some(path) = location

@@ -1,3 +1,5 @@
+//! Intervals, stale answers, denials, and what was issued: tables and properties.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

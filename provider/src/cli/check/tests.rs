@@ -185,10 +185,10 @@ fn what_strict_refuses_and_what_is_often_a_mistake_is_a_warning() {
     f:10: warning: SecretProviderClass shop/app: vaultAddress: policy profile strict refuses: http://vault:8200 is not an allowed address; ask the operator to add it to --allowed-addresses (policy.allowedAddresses) [not_allowed]
     f:10: warning: SecretProviderClass shop/app: vaultAddress: policy profile strict refuses: http://vault:8200 would carry the token over plain http; use https, or --allow-plain-http (policy.allowPlainHTTP) [not_allowed]
     f:11: warning: SecretProviderClass shop/app: vaultSkipTLSVerify: policy profile strict refuses: would trust any server with the token; give a CA instead, or set --allow-skip-tls-verify (policy.allowSkipTLSVerify) [not_allowed]
-    f:15: warning: SecretProviderClass shop/app: objects[0].secretPath: "secret/db" has no data/ behind the mount; if this mount is KV version 2, the path needs data/: secret/data/db [pitfall]
-    f:22: warning: SecretProviderClass shop/app: objects[2].objectName: "DB/password" differs from "db/password" only by case; rename one of them: they are easily taken for each other [pitfall]
-    f:23: warning: SecretProviderClass shop/app: objects[2].method: policy profile strict refuses: DELETE is not an allowed method; use one of --allowed-methods (policy.allowedMethods) [not_allowed]
-    f:24: warning: SecretProviderClass shop/app: objects[2].encoding: has no effect without secretKey; name the key to decode [no_effect]
+    f:14: warning: SecretProviderClass shop/app: objects[0].secretPath: "secret/db" has no data/ behind the mount; if this mount is KV version 2, the path needs data/: secret/data/db [pitfall]
+    f:21: warning: SecretProviderClass shop/app: objects[2].objectName: "DB/password" differs from "db/password" only by case; rename one of them: they are easily taken for each other [pitfall]
+    f:22: warning: SecretProviderClass shop/app: objects[2].method: policy profile strict refuses: DELETE is not an allowed method; use one of --allowed-methods (policy.allowedMethods) [not_allowed]
+    f:23: warning: SecretProviderClass shop/app: objects[2].encoding: has no effect without secretKey; name the key to decode [no_effect]
     "#);
     assert!(!report(&[("f", &text)]).has_problems(true));
 }

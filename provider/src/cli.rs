@@ -54,7 +54,10 @@ pub type Outcome = Result<Done, Failed>;
 /// When a file cannot be read.
 pub fn check_files(files: &[PathBuf], strict: bool, output: &str) -> Outcome {
     let inputs: Vec<check::Input> = files.iter().map(input).collect::<Result<_, _>>()?;
-    let report = check::check(&inputs);
+    let mut report = check::check(&inputs);
+    if strict {
+        report = report.strict();
+    }
     let text = if is_json(output) {
         report.to_json()
     } else {
@@ -62,7 +65,7 @@ pub fn check_files(files: &[PathBuf], strict: bool, output: &str) -> Outcome {
     };
     Ok(Done {
         text,
-        code: u8::from(report.has_problems(strict)),
+        code: u8::from(report.has_problems()),
     })
 }
 

@@ -210,10 +210,14 @@ impl Sessions {
                 .login
                 .clone()
                 .filter(|token| token.has_leases() && !token.is_fresh(now) && token.renewable);
-            if let Some(token) = due
-                && let Ok(renewed) = self.renew(&token).await
-            {
-                state.login = Some(Arc::new(renewed));
+            let Some(token) = due.filter(|token| !token.has_ended(now)) else {
+                continue;
+            };
+            match self.renew(&token).await {
+                Ok(renewed) => state.login = Some(Arc::new(renewed)),
+                Err(fault) if fault.reason.heals() || fault.reason.is_whole_store() => {}
+                // To ask again at every round would flood the store with refusals.
+                Err(_) => state.login = Some(Arc::new(token.unrenewable())),
             }
         }
     }

@@ -86,6 +86,17 @@ impl StoreToken {
         }
     }
 
+    /// The same token after the store refused to renew it.
+    pub(super) fn unrenewable(&self) -> Self {
+        Self {
+            target: self.target.clone(),
+            secret: Arc::clone(&self.secret),
+            renewable: false,
+            shared: Arc::clone(&self.shared),
+            ..*self
+        }
+    }
+
     /// The token itself.
     #[must_use]
     pub fn secret(&self) -> &SecretString {

@@ -132,7 +132,33 @@ e2e-container: tool-bao tool-cluster tool-wire tool-container programs ## Key-va
 reset:
 	@rm -rf $(LEVELS)
 
-# Fails when a level has not run. The last line is the closing line of the whole run.
+# The store of `it` and `e2e`, and that of the container level where it is another one; a shared server tells
+# its own version. PostgreSQL is the one that the tests take: Debian's newest, else that of the PATH.
+define versions
+store=$$(command -v bao || command -v vault || true)
+if [ -n "$${TEST_VAULT_ADDR:-}" ]; then
+  version=$$(python3 -c 'import json, sys, urllib.request as u
+print(json.load(u.urlopen(sys.argv[1] + "/v1/sys/health", timeout=10))["version"])' "$$TEST_VAULT_ADDR")
+  echo "store      $$version at $$TEST_VAULT_ADDR"
+else
+  if [ "$${TEST_VAULT:-}" != container ]; then echo "store      $$("$$store" version | head -n 1)"; fi
+  if [ -n "$${TEST_VAULT_IMAGE:-}" ] && { [ "$${TEST_VAULT:-}" = container ] || [ -s $(LEVELS)/container ]; }; then
+    engine=$$(command -v podman || command -v docker)
+    runtime=$$(if [ "$${engine##*/}" = podman ] && command -v runc >/dev/null; then echo "--runtime runc"; fi)
+    version=$$("$$engine" $$runtime run --rm --network=host --env SKIP_SETCAP=1 "$$TEST_VAULT_IMAGE" version | head -n 1)
+    echo "container  $$version of $$TEST_VAULT_IMAGE"
+  elif [ -s $(LEVELS)/container ]; then
+    echo "container  $$("$$store" version | head -n 1)"
+  fi
+fi
+cluster=$${KUBEBUILDER_ASSETS:-$(CURDIR)/.tools/bin}
+echo "apiserver  $$("$$cluster/kube-apiserver" --version)"
+echo "etcd       $$("$$cluster/etcd" --version | head -n 1)"
+postgres=$$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort | tail -n 1 || true)
+echo "database   $$("$${postgres:-postgres}" --version)"
+endef
+
+# Fails when a level has not run. The last line is the closing line of the last level.
 .PHONY: summary
 summary:
 	@total=0
@@ -144,19 +170,14 @@ summary:
 	for level in $(TESTS) container; do
 	  if [ ! -s $(LEVELS)/$$level ]; then continue; fi
 	  passed=$$(cat $(LEVELS)/$$level)
+	  last=$(LEVELS)/$$level.log
 	  total=$$((total + passed))
 	  printf '%-9s  %6d\n' $$level $$passed
 	done
-	cluster=$${KUBEBUILDER_ASSETS:-$(CURDIR)/.tools/bin}
-	store=$$(command -v bao || command -v vault)
-	if [ -n "$${TEST_VAULT_ADDR:-}" ]; then
-	  echo "store      $$($$store status -address="$$TEST_VAULT_ADDR" | awk '$$1 == "Version" { print $$2 }') at $$TEST_VAULT_ADDR"
-	else
-	  echo "store      $$($$store version | head -n 1)"
-	fi
-	echo "apiserver  $$("$$cluster/kube-apiserver" --version)"
-	echo "etcd       $$("$$cluster/etcd" --version | head -n 1)"
-	echo "$$total passed, 0 failed"
+	printf '%-9s  %6d\n' all $$total
+	$(versions)
+	echo
+	grep -E '^( *Summary |test result: ok\.)' "$$last" | tail -n 1
 
 ##@ Gate
 

@@ -55,7 +55,7 @@ async fn refused(provider: &ProviderProcess, objects: &str, expected: &[&str]) -
     Ok(())
 }
 
-/// §3 objectName, D24: names twice, bad names and clashing ones are refused before any read
+/// §3 objectName, D24, §14 errors: names twice, bad names and clashing ones are refused before any read
 #[test]
 fn bad_object_names_are_refused_before_any_read() -> Result<()> {
     run(async {

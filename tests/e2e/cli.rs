@@ -5,6 +5,7 @@
 
 mod doctor;
 mod mount;
+mod tour;
 mod usage;
 
 use std::fs;

@@ -77,6 +77,16 @@ impl Postgres {
         .await
     }
 
+    /// Host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The password of its user `admin`, who may make others.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     /// Logs in with a name and a password and asks for something.
     pub(crate) fn log_in(&self, user: &str, password: &str) -> Result<()> {
         let asked = Command::new(program(&["psql"])?)

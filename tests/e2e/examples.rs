@@ -15,7 +15,7 @@ use coffer_tests::demo::script::{Script, store_environment};
 use coffer_tests::driver::{MountOutcome, Pod, Volume};
 use coffer_tests::fixture::{directory, repository};
 use coffer_tests::provider::{ProviderProcess, binary};
-use coffer_tests::vault::{JwtAuth, Vault};
+use coffer_tests::vault::{JwtAuth, Policy, Vault};
 use k8s_openapi::api::core::v1::{Pod as PodObject, ServiceAccount};
 use kube::api::{Api, DeleteParams, PostParams};
 use rustls::crypto::ring::sign::any_supported_type;
@@ -56,6 +56,9 @@ fn every_example_mounts_the_files_that_it_promises() -> Result<()> {
             if let Err(error) = tried {
                 failed.push(format!("{name}: {error:#}"));
             }
+        }
+        if let Err(error) = place.try_out_database(&provider).await {
+            failed.push(format!("leased/database.yaml: {error:#}"));
         }
         ensure!(
             failed.is_empty(),
@@ -114,8 +117,6 @@ fn every_folder_is_complete_listed_and_described() -> Result<()> {
             ensure!(known, "{name}/{} is not used by a test", file.display());
         }
     }
-    let database = read_class(&repository().join("examples/leased/database.yaml"))?;
-    ensure!(database.name == "leased-database", "{}", database.name);
     Ok(())
 }
 
@@ -253,6 +254,49 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
+    /// The variant of `leased` for a database, set up by the commands of its README, after `leased` itself.
+    async fn try_out_database(&self, provider: &ProviderProcess) -> Result<()> {
+        let postgres = world::postgres().await?;
+        let leased = Example::read("leased")?;
+        let commands = commands(&fs::read_to_string(leased.directory.join("README.md"))?)?;
+        let here = format!("{}/postgres", postgres.address());
+        let script = self.files.path().join("database.sh");
+        let commands = replace(&commands, "postgres.shop:5432/shop", &here)?;
+        let commands = replace(&commands, "username=store", "username=admin")?;
+        let password = format!("password={}", postgres.password());
+        fs::write(&script, replace(&commands, "password=…", &password)?)?;
+        Script::run(&script, &self.environment(&self.dev)?).await?;
+        let rights = Policy::read(&["database/creds/shop"]);
+        self.dev.policy(&leased.name, &rights).await?;
+
+        let class = read_class(&leased.directory.join("database.yaml"))?;
+        let (pod, account) = (&class.name, &leased.name);
+        let pod = self.cluster.create_pod(NAMESPACE, pod, account).await?;
+        let token = self
+            .cluster
+            .create_token(NAMESPACE, account, &["vault"], Some(&pod), 900)
+            .await?;
+        let volume = Volume::new(pod, class)
+            .with_token(token)
+            .with_attribute("vaultAddress", self.dev.address());
+        let driver = provider.driver()?;
+        let first = driver.mount(&volume.first_mount()).await?;
+        let files = found(&first)?;
+        let modes: Vec<(&str, u32)> = files
+            .iter()
+            .map(|(path, file)| (&path[..], file.0))
+            .collect();
+        ensure!(
+            modes == [("password", 0o400), ("username", 0o644)],
+            "{modes:?}"
+        );
+        let text = |path: &str| String::from_utf8_lossy(&files[path].1).into_owned();
+        postgres.log_in(&text("username"), &text("password"))?;
+        let again = driver.mount(&volume.rotation(&[])).await?;
+        ensure!(found(&again)? == files, "a republish gave another user");
+        Ok(())
+    }
+
     /// Replaces what differs from place to place: as the reader's class would say it, by volume attributes.
     fn replaced(&self, example: &Example, volume: Volume) -> Result<Volume> {
         let store = self.store_of(example);
@@ -276,6 +320,21 @@ impl<'a> Place<'a> {
         }
         Ok(volume)
     }
+}
+
+/// The one block of shell commands of a README.
+fn commands(readme: &str) -> Result<String> {
+    let (_, block) = readme.split_once("```sh\n").context("no commands")?;
+    let (block, _) = block.split_once("```").context("no end of the commands")?;
+    Ok(format!(
+        "set -eu\ncommand -v bao >/dev/null || bao() {{ vault \"$@\"; }}\n{block}"
+    ))
+}
+
+/// What a reader puts in the place of an example's own value, which must stand there.
+fn replace(text: &str, from: &str, to: &str) -> Result<String> {
+    ensure!(text.contains(from), "{from:?} is not in: {text}");
+    Ok(text.replace(from, to))
 }
 
 /// Mode and content by path.

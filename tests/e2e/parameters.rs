@@ -16,7 +16,7 @@ use crate::world::{Store, run, store};
 /// Where nobody listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// §2 roleName: a class without a role is refused, and each role is logged in to by its name
+/// §2 roleName, §14 errors: a class without a role is refused, and each role is logged in to by its name
 #[test]
 fn a_role_is_needed_and_chosen_by_its_name() -> Result<()> {
     run(async {
@@ -151,7 +151,7 @@ async fn in_namespace(store: &Store, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-/// §2 vaultAuthMountPath, §2 vaultKubernetesMountPath, §5 -vault-mount: either name, never both, and an empty one is the default
+/// §2 vaultAuthMountPath, §2 vaultKubernetesMountPath, §5 -vault-mount, §14 errors: either name, never both, and an empty one is the default
 #[test]
 fn the_auth_mount_has_two_names_and_a_default() -> Result<()> {
     run(async {
@@ -223,7 +223,7 @@ fn an_audience_picks_the_drivers_token() -> Result<()> {
     })
 }
 
-/// §2 objects: none, an empty list and bad YAML are told, and no store is asked
+/// §2 objects, §14 errors: none, an empty list and bad YAML are told, and no store is asked
 #[test]
 fn objects_are_needed_and_must_be_a_list() -> Result<()> {
     run(async {
@@ -275,7 +275,7 @@ fn an_unknown_parameter_is_ignored_with_a_warning() -> Result<()> {
     })
 }
 
-/// §2 precedence of prefixes: under both names all prefixes work, and the fork's order counts only there
+/// §2 precedence of prefixes, §14 fork prefixes: under both names all prefixes work, and the fork's order counts only there
 #[test]
 fn prefixes_are_looked_up_in_the_order_of_the_providers_name() -> Result<()> {
     run(async {
@@ -359,7 +359,7 @@ fn volume(store: &Store, audience: &str, class: Class) -> Result<Volume> {
     Ok(volume)
 }
 
-/// §2 attributes of the driver: permission and target path are checked, secrets and mounted versions are not
+/// §2 attributes of the driver, §14 errors: permission and target path are checked, secrets and mounted versions are not
 #[test]
 fn of_the_drivers_fields_only_those_that_count_are_checked() -> Result<()> {
     run(async {

@@ -1,8 +1,10 @@
 //! The cases of the driver's own suite as far as a provider has a part in them, as `vault` and as `openbao`.
 //!
 //! Its CSIDriver asks for tokens of other audiences only and its role binds none, so the provider requests
-//! the pod's token itself. What the driver and its sync do with the files is not here.
+//! the pod's token itself. The numbers of its cases stand in the names; what the driver and its sync do with
+//! the files is not here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -85,13 +87,55 @@ const FILES: [(&str, &str); 3] = [
     ("nested/bar", "hello"),
 ];
 
-fn check(files: &std::collections::BTreeMap<String, String>) -> Result<()> {
+fn check(files: &BTreeMap<String, String>) -> Result<()> {
     let found: Vec<(&str, &str)> = files
         .iter()
         .map(|(path, text)| (path.as_str(), text.as_str()))
         .collect();
     ensure!(found == FILES, "{found:?}");
     Ok(())
+}
+
+/// The files of a pod, as texts.
+fn read(node: &Kubelet) -> Result<BTreeMap<String, String>> {
+    let files = node.files()?.into_iter();
+    Ok(files
+        .map(|(path, bytes)| (path, String::from_utf8_lossy(&bytes).into_owned()))
+        .collect())
+}
+
+/// A provider is there before the store has an engine, a role or a secret for it, and needs no start after.
+async fn installed(name: &'static str) -> Result<()> {
+    let (cluster, store) = (cluster().await?, store().await?);
+    let provider = install(&cluster.api, Rights::SecretAndTokens)
+        .await?
+        .start(name, &[])
+        .await?;
+    let version = provider.driver()?.version().await?;
+    assert_eq!(version.runtime_name, format!("{name}-csi-provider"));
+    assert_eq!(provider.ask("/readyz").await?.0, 200);
+    let engine = unique("secrets");
+    let path = format!("{engine}/data/foo");
+    let objects = object("bar", &path, "secretKey: bar");
+    store.vault.enable_kv(&engine, KvVersion::V2).await?;
+    let (namespace, class) = cluster.team(&objects).await?;
+    store
+        .vault
+        .kv2_put(&engine, "foo", &json!({"bar": "hello"}))
+        .await?;
+    let volume = cluster.volume(&class, &namespace, &["aud1"]).await?;
+    let files = texts(&mount(&provider, &volume).await?)?;
+    ensure!(files["bar"] == "hello", "{files:?}");
+    Ok(())
+}
+
+/// The provider is ready before the store is configured, and mounts as soon as it is.
+#[test]
+fn case_17_01_to_02_kubernetes_auth_installed_before_the_store_is_configured() -> Result<()> {
+    run(async {
+        installed("vault").await?;
+        installed("openbao").await
+    })
 }
 
 /// Mount, rotation and unmount of one pod.
@@ -107,14 +151,6 @@ async fn lives(name: &'static str) -> Result<()> {
         "{}",
         suite.name
     );
-    let read = |node: &Kubelet| {
-        anyhow::Ok(
-            node.files()?
-                .into_iter()
-                .map(|(path, bytes)| (path, String::from_utf8_lossy(&bytes).into_owned()))
-                .collect(),
-        )
-    };
     check(&read(&node)?)?;
     store()
         .await?
@@ -137,64 +173,98 @@ async fn lives(name: &'static str) -> Result<()> {
     Ok(())
 }
 
-/// §17 case 3, §17 case 4, §17 case 5, §17 case 6, §17 case 7: as `vault`, a class is mounted, rotated and unmounted
+/// As `vault`, a class is mounted, rotated and unmounted.
 #[test]
-fn case_17_03_kubernetes_auth_mount_rotation_and_unmount_as_vault() -> Result<()> {
+fn case_17_03_to_07_kubernetes_auth_mount_rotation_and_unmount_as_vault() -> Result<()> {
     run(lives("vault"))
 }
 
-/// §17 case 3, §17 case 4, §17 case 5, §17 case 6, §17 case 7: as `openbao`, the same with its own parameter names
+/// As `openbao`, the same with its own parameter names.
 #[test]
-fn case_17_03_kubernetes_auth_mount_rotation_and_unmount_as_openbao() -> Result<()> {
+fn case_17_03_to_07_kubernetes_auth_mount_rotation_and_unmount_as_openbao() -> Result<()> {
     run(lives("openbao"))
 }
 
-/// Two Deployments of two pods, and the same class name in another namespace.
-async fn shared(name: &'static str) -> Result<()> {
-    let suite = suite(name).await?;
-    for _ in 0..4 {
-        check(&texts(
-            &mount(&suite.provider, &suite.volume().await?).await?,
-        )?)?;
+/// A pod of a Deployment, mounted and with the right files.
+async fn started(suite: &Suite) -> Result<Kubelet> {
+    let (driver, volume) = (suite.provider.driver()?, suite.volume().await?);
+    let mut pod = Kubelet::new(driver, volume, Duration::ZERO)?;
+    let published = pod.publish().await?;
+    ensure!(matches!(published, Published::Written), "{published:?}");
+    check(&read(&pod)?)?;
+    Ok(pod)
+}
+
+/// Two Deployments of two pods, of which one goes and then the other.
+async fn deployments(suite: &Suite) -> Result<()> {
+    let mut first = [started(suite).await?, started(suite).await?];
+    let mut second = [started(suite).await?, started(suite).await?];
+    for pod in &mut first {
+        pod.unpublish()?;
     }
+    for pod in &mut second {
+        let published = pod.publish().await?;
+        ensure!(matches!(published, Published::Unchanged), "{published:?}");
+        check(&read(pod)?)?;
+        pod.unpublish()?;
+    }
+    let left = first
+        .iter()
+        .chain(&second)
+        .find(|pod| pod.target().exists());
+    ensure!(left.is_none(), "a volume is left behind");
+    Ok(())
+}
+
+/// The same class name in another namespace with other objects, and what is left when that is gone.
+async fn namespaces(suite: &Suite) -> Result<()> {
     let other = unique("test-ns");
     let cluster = cluster().await?;
     cluster.api.create_namespace(&other).await?;
     cluster.role(&other, &other, "default", None).await?;
-    let class = suite.class.clone().with("roleName", &other).with(
-        "objects",
-        &object(
-            "only",
-            &format!("{}/data/foo1", suite.engine),
-            "secretKey: bar1",
-        ),
-    );
+    let path = format!("{}/data/foo1", suite.engine);
+    let class = suite
+        .class
+        .clone()
+        .with("roleName", &other)
+        .with("objects", &object("only", &path, "secretKey: bar1"));
     let there = cluster.volume(&class, &other, &["aud1"]).await?;
+    let mut there = Kubelet::new(suite.provider.driver()?, there, Duration::ZERO)?;
     let files = eventually(SOON, "a mount in the other namespace", async || {
-        texts(&mount(&suite.provider, &there).await?)
+        let published = there.publish().await?;
+        ensure!(matches!(published, Published::Written), "{published:?}");
+        read(&there)
     })
     .await?;
     ensure!(files.len() == 1 && files["only"] == "hello1", "{files:?}");
-    check(&texts(
-        &mount(&suite.provider, &suite.volume().await?).await?,
-    )?)
+    let mut here = started(suite).await?;
+    there.unpublish()?;
+    let published = here.publish().await?;
+    ensure!(matches!(published, Published::Unchanged), "{published:?}");
+    check(&read(&here)?)
 }
 
-/// §17 case 8, §17 case 9, §17 case 11, §17 case 12: as `vault`, pods of Deployments and of two namespaces get their own files
+async fn shared(name: &'static str) -> Result<()> {
+    let suite = suite(name).await?;
+    deployments(&suite).await?;
+    namespaces(&suite).await
+}
+
+/// As `vault`, pods of Deployments and of two namespaces get their own files, and keep them when others go.
 #[test]
-fn case_17_08_kubernetes_auth_deployments_and_namespaces_as_vault() -> Result<()> {
+fn case_17_08_to_13_kubernetes_auth_deployments_and_namespaces_as_vault() -> Result<()> {
     run(shared("vault"))
 }
 
-/// §17 case 8, §17 case 9, §17 case 11, §17 case 12: as `openbao`, the same
+/// As `openbao`, the same.
 #[test]
-fn case_17_08_kubernetes_auth_deployments_and_namespaces_as_openbao() -> Result<()> {
+fn case_17_08_to_13_kubernetes_auth_deployments_and_namespaces_as_openbao() -> Result<()> {
     run(shared("openbao"))
 }
 
-/// §17 case 15, §17 case 16, §17 case 17: two classes in one pod, under both names
+/// Two classes in one pod, under both names.
 #[test]
-fn case_17_15_kubernetes_auth_two_classes_in_one_pod() -> Result<()> {
+fn case_17_15_to_17_kubernetes_auth_two_classes_in_one_pod() -> Result<()> {
     run(async {
         for name in ["vault", "openbao"] {
             let suite = suite(name).await?;

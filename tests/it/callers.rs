@@ -73,7 +73,7 @@ async fn odd_deadlines_do_no_harm() -> Result<()> {
     Ok(())
 }
 
-/// H9, D1: garbage, silence and half a greeting on the socket disturb nobody.
+/// H9: garbage, silence and half a greeting on the socket disturb nobody.
 #[tokio::test]
 async fn garbage_on_the_socket_disturbs_nobody() -> Result<()> {
     let stage = Stage::set().await?;

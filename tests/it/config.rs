@@ -146,7 +146,7 @@ async fn odd_log_levels_do_not_stop_the_process() -> Result<()> {
     Ok(())
 }
 
-/// D28: every form of --version that the peers print, with one dash or two.
+/// §5 -version, §5 -output: every form of --version that the peers print, with one dash or two.
 #[tokio::test]
 async fn version_is_printed_in_the_forms_of_the_peers() -> Result<()> {
     for arguments in [

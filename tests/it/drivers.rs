@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::stage::{ONE, Stage, leased};
 
-/// D28: Version names the contract, the provider and its own version, and asks no store.
+/// §17 case 1: Version names the contract, the provider and its own version, and asks no store.
 #[tokio::test]
 async fn version_answers_without_a_store() -> Result<()> {
     let stage = Stage::set().await?;
@@ -111,7 +111,7 @@ async fn a_volume_is_written_only_when_it_changes() -> Result<()> {
     Ok(())
 }
 
-/// D1, D2: one connection carries many mounts; one that waits does not hold up those behind it.
+/// One connection carries many mounts: one that waits does not hold up those behind it.
 #[tokio::test]
 async fn calls_on_one_connection_do_not_wait_for_each_other() -> Result<()> {
     let stage = Stage::set().await?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use coffer_tests::fixture::eventually;
+use coffer_tests::scripted::Reply;
 use tonic::Code;
 
 use crate::stage::{AUDIENCE, Stage, leased};
@@ -64,6 +65,28 @@ async fn a_renewed_token_keeps_its_leases() -> Result<()> {
     Ok(())
 }
 
+/// D34, D8: a renewal that the store denies is not asked for again at each look at the leases.
+#[tokio::test]
+async fn a_denied_renewal_is_not_repeated() -> Result<()> {
+    // Looked at every five seconds, and due in the last third: at least twice.
+    const LIFE: u64 = 31;
+    let stage = Stage::set().await?;
+    stage.store.set_token_ttl(LIFE);
+    stage.store.on(READ, leased("lease/1", "user-1", 3600));
+    let denied = Reply::errors(403, &["permission denied"]);
+    stage.store.on("/v1/auth/token/renew-self", denied);
+    stage.content(&stage.volume(CREDS)?).await?;
+    let (begin, life) = (Instant::now(), Duration::from_secs(LIFE));
+    eventually(2 * life, "the end of the token", async || {
+        ensure!(begin.elapsed() > life);
+        Ok(())
+    })
+    .await?;
+    assert_eq!(stage.asked("auth/token/renew-self"), 1);
+    assert_eq!(stage.store.logins(), 1);
+    Ok(())
+}
+
 /// X3: a token that is not proven gets nothing that was issued for the pod it names, unless it logs in itself.
 #[tokio::test]
 async fn what_was_issued_for_a_pod_is_not_given_to_a_forger() -> Result<()> {
@@ -71,7 +94,7 @@ async fn what_was_issued_for_a_pod_is_not_given_to_a_forger() -> Result<()> {
     stage.store.on(READ, leased("lease/1", "user-1", 3600));
     let volume = stage.volume(CREDS)?;
     assert_eq!(stage.content(&volume).await?, "user-1");
-    let refused = coffer_tests::scripted::Reply::errors(403, &["permission denied"]);
+    let refused = Reply::errors(403, &["permission denied"]);
     stage.store.on_login(refused);
     let mut forged = volume.clone();
     forged.tokens = Some(vec![coffer_tests::driver::ServiceToken::new(

@@ -40,6 +40,8 @@ mod outage;
 mod policy;
 /// Whose login a token may ride.
 mod proofs;
+/// Proxies that the environment names.
+mod proxies;
 /// Answers to a read: empty, no JSON, too large.
 mod read_answers;
 /// No secret byte outside of a reply.

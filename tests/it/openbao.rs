@@ -1,6 +1,11 @@
 //! Under the socket name `openbao` the names, defaults and habits of OpenBao's provider hold.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+use std::slice;
+
+use anyhow::{Result, anyhow};
+use coffer_provider::config::{Config, OPTIONS, Sources};
+use coffer_provider_core::target::Layer;
 use coffer_tests::driver::{Class, Pod, Volume};
 use coffer_tests::fixture::directory;
 use coffer_tests::provider::ProviderProcess;
@@ -151,6 +156,123 @@ async fn a_whole_reply_has_the_fields_of_the_names_library() -> Result<()> {
             "{name}: {whole}"
         );
         assert!(whole.get("other").is_none(), "{whole}");
+    }
+    Ok(())
+}
+
+/// What one variable decides, as text.
+type Shown = fn(&Config) -> String;
+
+/// The variables without their prefix, a value for each of BAO_ and VAULT_, and what they decide.
+const VARIABLES: &[(&str, [&str; 2], Shown)] = &[
+    ("ADDR", ["https://bao", "https://vault"], |c| {
+        layer(c).address.clone()
+    }),
+    ("NAMESPACE", ["bao", "vault"], |c| {
+        layer(c).namespace.clone()
+    }),
+    ("CACERT", ["/bao.pem", "/vault.pem"], |c| {
+        layer(c).ca_file.clone()
+    }),
+    ("CACERT_BYTES", ["BAO", "VAULT"], |c| {
+        layer(c).ca_pem.clone()
+    }),
+    ("CAPATH", ["/bao", "/vault"], |c| {
+        layer(c).ca_directory.clone()
+    }),
+    ("TLS_SERVER_NAME", ["bao", "vault"], |c| {
+        layer(c).server_name.clone()
+    }),
+    ("CLIENT_CERT", ["/bao.crt", "/vault.crt"], |c| {
+        layer(c).client_cert.clone()
+    }),
+    ("CLIENT_KEY", ["/bao.key", "/vault.key"], |c| {
+        layer(c).client_key.clone()
+    }),
+    ("SKIP_VERIFY", ["true", "false"], |c| {
+        layer(c).skip_verify.to_string()
+    }),
+    ("CLIENT_TIMEOUT", ["3s", "4s"], |c| {
+        format!("{:?}", c.http.first_byte)
+    }),
+    ("MAX_RETRIES", ["0", "1"], |c| c.http.tries.to_string()),
+    ("RATE_LIMIT", ["5:10", "7:20"], |c| {
+        c.http.rate.map_or(0.0, |rate| rate.burst).to_string()
+    }),
+    (
+        "HEADERS",
+        [r#"{"x-of":"bao"}"#, r#"{"x-of":"vault"}"#],
+        |c| format!("{:?}", c.http_rules.headers),
+    ),
+    ("PROXY_ADDR", ["http://bao", "http://vault"], |c| {
+        format!("{:?}", c.http_rules.proxy)
+    }),
+    ("HTTP_PROXY", ["http://bao", "http://vault"], |c| {
+        format!("{:?}", c.http_rules.proxy)
+    }),
+    ("DISABLE_REDIRECTS", ["true", "false"], |c| {
+        c.http_rules.no_redirects.to_string()
+    }),
+];
+
+/// The connection settings of the environment, above those of the file.
+fn layer(config: &Config) -> &Layer {
+    &config.rules.layers[1]
+}
+
+fn configured(name: &str, environment: &[(String, &str)]) -> Result<Config> {
+    let mut sources = Sources::default();
+    sources
+        .flags
+        .insert("provider-name".to_owned(), name.to_owned());
+    // A certificate counts only with its key, so the other half is always there by its own name.
+    let halves = ["CLIENT_CERT", "CLIENT_KEY"];
+    if environment
+        .iter()
+        .any(|(name, _)| halves.iter().any(|half| name.ends_with(half)))
+    {
+        for half in ["CERT", "KEY"] {
+            let own = format!("VAULT_CLIENT_{half}");
+            sources.environment.insert(own, "/other".to_owned());
+        }
+    }
+    for (name, value) in environment {
+        sources
+            .environment
+            .insert(name.clone(), (*value).to_owned());
+    }
+    Config::read(&sources).map_err(|problems| anyhow!("{problems:?}"))
+}
+
+/// §5 BAO_ names: each variable is read under both prefixes; that of the provider's name comes first.
+#[test]
+fn every_variable_of_the_peers_is_read_under_both_prefixes() -> Result<()> {
+    let told: BTreeSet<&str> = VARIABLES.iter().map(|(name, ..)| *name).collect();
+    let known = OPTIONS.iter().map(|option| option.peer_env);
+    assert_eq!(told, known.filter(|name| !name.is_empty()).collect());
+    let unset = configured("openbao", &[])?;
+    for (name, [ours, theirs], shown) in VARIABLES {
+        let bao = (format!("BAO_{name}"), *ours);
+        let vault = (format!("VAULT_{name}"), *theirs);
+        let [ours, theirs] = [&bao, &vault].map(|one| configured("openbao", slice::from_ref(one)));
+        let (ours, theirs) = (shown(&ours?), shown(&theirs?));
+        assert_ne!(ours, theirs, "{name}");
+        assert_ne!(ours, shown(&unset), "{name}");
+        let both = [bao.clone(), vault];
+        assert_eq!(
+            shown(&configured("openbao", &both)?),
+            ours,
+            "{name} under openbao"
+        );
+        assert_eq!(
+            shown(&configured("vault", &both)?),
+            theirs,
+            "{name} under vault"
+        );
+        // The half of a pair under the other name would hide what is asked here.
+        if !name.starts_with("CLIENT_C") && !name.starts_with("CLIENT_K") {
+            assert_eq!(shown(&configured("vault", &[bao])?), ours, "{name} alone");
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use coffer_proto::v1alpha1::MountRequest;
 use coffer_tests::driver::{ServiceToken, Volume};
 use coffer_tests::fixture::eventually;
 use coffer_tests::scripted::Reply;
@@ -90,88 +91,103 @@ fn volumes(stage: &Stage) -> Result<Vec<Volume>> {
     ])
 }
 
-/// D33, R1, T8: no secret byte reaches a log line at trace, a status or a metric, whatever goes wrong.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_leaves_but_in_a_file() -> Result<()> {
-    // Without repeats a mount fails too seldom to open the breaker, which would keep answers away.
-    let arguments = [
-        "-log-level",
-        "trace",
-        "-cache-size",
-        "2",
-        "-vault-max-retries",
-        "0",
-    ];
-    let mut stage = Stage::with(&arguments).await?;
-    let mut told = String::new();
+/// A login's answer and a read's, in turn. All but the first login fail before any read, so two reads of each do.
+fn rounds() -> Vec<(Reply, Reply)> {
     let (logins, reads) = answers();
-    let mut jwts = Vec::new();
-    let mut at = 0;
-    for login in &logins {
-        for read in &reads {
-            at += 1;
-            let all = volumes(&stage)?;
-            // Every answer once with the plain volume, each other volume in turn.
-            for mut volume in [all[0].clone(), all[at % all.len()].clone()] {
+    let mut rounds = Vec::new();
+    for (at, login) in logins.iter().enumerate() {
+        let count = if at == 0 { reads.len() } else { 2 };
+        let reads = reads.iter().take(count).cloned();
+        rounds.extend(reads.map(|read| (login.clone(), read)));
+    }
+    rounds
+}
+
+/// What the driver was told, and the tokens that it sent.
+#[derive(Default)]
+struct Heard {
+    told: String,
+    jwts: Vec<String>,
+}
+
+impl Heard {
+    async fn mount(&mut self, stage: &Stage, request: &MountRequest) {
+        if let Err(status) = stage.driver.mount_raw(request).await.reply {
+            self.told += &format!("{status:?}\n{}\n", status.message());
+        }
+    }
+
+    /// Mounts under every answer, with the plain volume and with each other one in turn.
+    async fn under_every_answer(&mut self, stage: &Stage) -> Result<()> {
+        for (at, (login, read)) in rounds().into_iter().enumerate() {
+            let all = volumes(stage)?;
+            for mut volume in [all[0].clone(), all[(at + 1) % all.len()].clone()] {
+                // Something good in between, or the breaker would keep answers away.
                 stage.store.heal();
                 stage.content(&stage.volume(ONE)?).await?;
                 let (login, read) = (login.clone(), read.clone());
                 stage.store.rule(move |asked| {
-                    if asked.is_login() {
-                        Some(login.clone())
-                    } else {
-                        Some(read.clone())
-                    }
+                    let reply = if asked.is_login() { &login } else { &read };
+                    Some(reply.clone())
                 });
                 volume.class = volume.class.with("roleName", &format!("role-{at}"));
-                jwts.extend(
-                    volume
-                        .tokens
-                        .iter()
-                        .flatten()
-                        .map(|token| token.jwt.clone()),
-                );
-                if let Err(status) = stage.driver.mount_raw(&volume.first_mount()).await.reply {
-                    told += &format!("{status:?}\n{}\n", status.message());
-                }
-            }
-            if at > reads.len() {
-                // The other logins fail before any read; two reads of each will do.
-                if at % reads.len() == 2 {
-                    at += reads.len() - 2;
-                    break;
-                }
+                let tokens = volume.tokens.iter().flatten();
+                self.jwts.extend(tokens.map(|token| token.jwt.clone()));
+                self.mount(stage, &volume.first_mount()).await;
             }
         }
+        stage.store.heal();
+        Ok(())
     }
-    for text in [
-        "canary7f3a",
-        "{\"roleName\":\"canary7f3a",
-        "[\"canary7f3a\"]",
-    ] {
-        let mut request = stage.volume(OBJECTS)?.first_mount();
-        for field in 0..2 {
-            let place = if field == 0 {
-                &mut request.attributes
-            } else {
-                &mut request.secrets
-            };
-            let kept = std::mem::replace(place, text.to_owned());
-            if let Err(status) = stage.driver.mount_raw(&request).await.reply {
-                told += &format!("{status:?}\n");
+
+    /// Mounts with texts for attributes and for secrets that are not what they should be.
+    async fn under_broken_requests(&mut self, stage: &Stage) -> Result<()> {
+        for text in [
+            "canary7f3a",
+            "{\"roleName\":\"canary7f3a",
+            "[\"canary7f3a\"]",
+        ] {
+            let good = stage.volume(OBJECTS)?.first_mount();
+            let attributes = text.to_owned();
+            let secrets = text.to_owned();
+            let broken = [
+                MountRequest {
+                    attributes,
+                    ..good.clone()
+                },
+                MountRequest { secrets, ..good },
+            ];
+            for request in &broken {
+                self.mount(stage, request).await;
             }
-            *(if field == 0 {
-                &mut request.attributes
-            } else {
-                &mut request.secrets
-            }) = kept;
         }
+        Ok(())
     }
+
+    /// Fails when a text has a marker, a token of the store, or a whole service account token or its signature.
+    fn check(&self, name: &str, text: &str) -> Result<()> {
+        let secret = |line: &&str| line.contains(MARKER) || line.contains("hvs.");
+        let found = text.lines().find(secret);
+        ensure!(found.is_none(), "{name}: {}", found.unwrap_or_default());
+        let signature = |jwt: &String| text.contains(jwt.rsplit('.').next().unwrap_or(jwt));
+        let found = self.jwts.iter().any(signature);
+        ensure!(!found, "{name} holds a service account token");
+        Ok(())
+    }
+}
+
+/// D33, R1, T8: no secret byte reaches a log line at trace, a status or a metric, whatever goes wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_leaves_but_in_a_file() -> Result<()> {
+    // Without repeats a mount fails too seldom to open the breaker.
+    let arguments = "-log-level trace -cache-size 2 -vault-max-retries 0";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut stage = Stage::with(&arguments).await?;
+    let mut heard = Heard::default();
+    heard.under_every_answer(&stage).await?;
+    heard.under_broken_requests(&stage).await?;
     // An unchanged republish is told at the lowest levels only: proof that they are heard.
-    stage.store.heal();
-    stage
-        .store
-        .put("secret/data/app", json!({"k": "canary7f3a"}));
+    stage.store.put("secret/data/app", json!({"k": MARKER}));
     let volume = stage.volume("- {objectName: a, secretPath: secret/data/app, secretKey: k}")?;
     for _ in 0..2 {
         assert_eq!(stage.content(&volume).await?, MARKER);
@@ -182,18 +198,9 @@ async fn no_secret_leaves_but_in_a_file() -> Result<()> {
         log.contains("\"level\":\"debug\""),
         "the level is not as talkative as it should be"
     );
-    for (name, text) in [("status", &told), ("metrics", &metrics), ("log", &log)] {
-        let found = text
-            .lines()
-            .find(|line| line.contains(MARKER) || line.contains("hvs."));
-        ensure!(found.is_none(), "{name}: {}", found.unwrap_or_default());
-        // A whole token, and its signature alone.
-        let jwt = jwts
-            .iter()
-            .find(|jwt| text.contains(jwt.rsplit('.').next().unwrap_or(jwt)));
-        ensure!(jwt.is_none(), "{name} holds a service account token");
-    }
-    Ok(())
+    heard.check("status", &heard.told)?;
+    heard.check("metrics", &metrics)?;
+    heard.check("log", &log)
 }
 
 /// R1: the process lets no other look into its memory.

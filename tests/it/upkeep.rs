@@ -25,7 +25,7 @@ async fn without_a_cache_each_mount_logs_in_for_itself() -> Result<()> {
     Ok(())
 }
 
-/// D8: a token that ages is renewed, not replaced; when it cannot be renewed it is replaced and given back.
+/// D8, D34: a token that ages is renewed, not replaced; when it cannot be renewed it is replaced and given back.
 #[tokio::test]
 async fn an_ageing_token_is_renewed_before_it_ends() -> Result<()> {
     let stage = Stage::set().await?;

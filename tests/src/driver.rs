@@ -14,6 +14,9 @@ pub mod oracle;
 /// How the driver puts files into a volume.
 pub mod writer;
 
+#[cfg(test)]
+mod wire;
+
 pub use attributes::{Class, DriverVersion, Pod, ServiceToken, Volume};
 pub use client::{Driver, DriverOptions, MountOutcome};
 pub use kubelet::{Kubelet, Published};

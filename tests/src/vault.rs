@@ -73,11 +73,8 @@ impl Vault {
         }
         let directory = directory("vault")?;
         let port = free_port()?;
-        let server = match env::var("TEST_VAULT").as_deref() {
-            Ok("container") => Server::Container(Container::start(port, directory.path()).await?),
-            Ok("") | Err(_) => Server::Process(start_dev(port, directory.path())?),
-            Ok(other) => anyhow::bail!("TEST_VAULT={other:?}: only `container` is known"),
-        };
+        let variables = [format!("VAULT_DEV_ROOT_TOKEN_ID={ROOT_TOKEN}")];
+        let server = Server::start(directory.path(), &dev_arguments(port), &variables).await?;
         let address = format!("http://127.0.0.1:{port}");
         Self::new(address, ROOT_TOKEN.to_owned(), server, directory)?
             .ready()
@@ -210,13 +207,23 @@ fn dev_arguments(port: u16) -> [String; 5] {
     ]
 }
 
-fn start_dev(port: u16, directory: &Path) -> Result<Running> {
-    let mut command = Command::new(program(&["bao", "vault"])?);
-    command
-        .args(dev_arguments(port))
-        .env_clear()
-        .env("HOME", directory);
-    Running::start("vault", &mut command, directory)
+impl Server {
+    /// Starts what `TEST_VAULT` asks for. The variables are for the scripts of images.
+    async fn start(directory: &Path, arguments: &[String], for_images: &[String]) -> Result<Self> {
+        match env::var("TEST_VAULT").as_deref() {
+            Ok("container") => {
+                let container = Container::start(directory, arguments, for_images).await?;
+                Ok(Self::Container(container))
+            }
+            Ok("") | Err(_) => {
+                let mut command = Command::new(program(&["bao", "vault"])?);
+                command.args(arguments).env_clear().env("HOME", directory);
+                let process = Running::start("vault", &mut command, directory)?;
+                Ok(Self::Process(process))
+            }
+            Ok(other) => anyhow::bail!("TEST_VAULT={other:?}: only `container` is known"),
+        }
+    }
 }
 
 #[cfg(test)]

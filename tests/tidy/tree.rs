@@ -69,10 +69,12 @@ fn walk(directory: &Path, prefix: &str, found: &mut Vec<Source>) -> Result<()> {
         let name = name.to_str().context("a file name that is not UTF-8")?;
         let path = format!("{prefix}{name}");
         let kind = entry.file_type()?;
+        // In a further worktree `.git` is a file.
+        if SKIPPED.contains(&path.as_str()) {
+            continue;
+        }
         if kind.is_dir() {
-            if !SKIPPED.contains(&path.as_str()) {
-                walk(&entry.path(), &format!("{path}/"), found)?;
-            }
+            walk(&entry.path(), &format!("{path}/"), found)?;
         } else if kind.is_file()
             && let Ok(text) = String::from_utf8(fs::read(entry.path())?)
         {

@@ -4,6 +4,8 @@
 //! class is decided by the parser of the server; only what the server never sees is judged here.
 
 mod class;
+mod file;
+mod keys;
 mod lint;
 mod lookup;
 mod manifest;
@@ -17,11 +19,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use coffer_provider_core::problem::{Problem, one_line};
+use coffer_provider_core::problem::one_line;
 
 use self::class::check_class;
 use self::manifest::{Class, Contents};
-use self::report::Place;
 use self::volume::check_volume;
 use self::yaml::Loaded;
 
@@ -29,7 +30,8 @@ pub(super) use self::lookup::{FoundClass, classes};
 
 pub use self::report::{
     ClassReport, FileReport, Finding, Findings, MANIFEST, MISSING_CLASS, MergedParameter,
-    MountedFile, NO_EFFECT, NOT_YAML, Origin, PITFALL, Report, SCHEMA, UNKNOWN_KEY, VolumeReport,
+    MountedFile, NO_CLASS, NO_EFFECT, NOT_YAML, Origin, PITFALL, Report, SCHEMA, UNKNOWN_KEY,
+    VolumeReport,
 };
 
 /// The `spec.provider` names that reach this provider.
@@ -54,32 +56,22 @@ pub fn check(inputs: &[Input]) -> Report {
         .map(|(input, loaded)| manifest::read(&input.name, &loaded.documents))
         .collect();
     let classes: Vec<&Class<'_>> = contents.iter().flat_map(|c| &c.classes).collect();
+    let any = contents.iter().any(|contents| !contents.is_empty());
     let files = inputs.iter().zip(&loaded).zip(&contents);
     Report {
         schema: SCHEMA,
         files: files
             .map(|((input, loaded), contents)| FileReport {
                 name: one_line(&input.name),
-                problems: not_yaml(&input.name, loaded).into_iter().collect(),
+                problems: file::problems(&input.name, loaded, contents, any),
                 classes: contents.classes.iter().map(check_class).collect(),
                 volumes: contents
                     .volumes
                     .iter()
                     .map(|volume| check_volume(volume, &classes))
                     .collect(),
-                ignored: contents.ignored,
+                ignored: contents.others.len(),
             })
             .collect(),
     }
-}
-
-fn not_yaml(file: &str, loaded: &Loaded) -> Option<Finding> {
-    let broken = loaded.broken.as_ref()?;
-    let place = Place {
-        file,
-        line: broken.line,
-    };
-    let remedy = "check indentation, quotes and brackets there; nothing below was checked";
-    let problem = Problem::new("", broken.what.as_str(), remedy);
-    Some(Finding::new(place, "", &problem, NOT_YAML))
 }

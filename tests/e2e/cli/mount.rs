@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use coffer_tests::driver::Class;
 use coffer_tests::fixture::{free_port, repository};
 use coffer_tests::vault::{JwtRole, Policy, Vault};
 use rustix::fs::statfs;
@@ -19,7 +20,7 @@ use crate::world::{self, Store, store};
 const CANARY: &str = "canary-5e3c7e";
 
 /// A directory in memory; the kernel removes nothing there, so the test does.
-fn in_memory() -> Result<tempfile::TempDir> {
+pub(super) fn in_memory() -> Result<tempfile::TempDir> {
     Ok(tempfile::Builder::new()
         .prefix("coffer-cli-")
         .tempdir_in("/dev/shm")?)
@@ -323,115 +324,119 @@ fn refused(arguments: &[&str], code: i32, reason: &str, parts: &[&str]) -> Resul
     Ok(())
 }
 
-#[test]
-fn the_exit_code_tells_a_refusal_from_a_store_that_is_not_there() -> Result<()> {
-    world::run(async {
+/// A class that mounts, and a token for it.
+struct Fine {
+    desk: Desk,
+    path: String,
+    class: Class,
+    token: String,
+}
+
+impl Fine {
+    async fn new() -> Result<Self> {
         let (store, desk) = (store().await?, Desk::new()?);
         let path = store.secret("cli", &json!({"k": "v"})).await?;
-        let token = desk.token(store, "vault")?;
-        let (other, none) = (desk.token(store, "other")?, desk.file("empty", "\n")?);
-        store
-            .vault
-            .policy("cli-nothing", &Policy::read(&["secret/none"]))
-            .await?;
-        let poor = desk.store_token(store, "cli-nothing").await?;
+        let (class, token) = (store.class_of(&path), desk.token(store, "vault")?);
+        Ok(Self {
+            desk,
+            path,
+            class,
+            token,
+        })
+    }
+
+    /// The class as it is, as a file.
+    fn class(&self) -> Result<String> {
+        self.desk.class("c.yaml", &self.class)
+    }
+
+    /// The class with another parameter, as a file.
+    fn with(&self, key: &str, value: &str) -> Result<String> {
+        let class = self.class.clone().with(key, value);
+        self.desk.class(&format!("{key}.yaml"), &class)
+    }
+}
+
+#[test]
+fn what_class_or_store_refuse_ends_with_one_and_its_reason() -> Result<()> {
+    world::run(async {
+        let (store, fine) = (store().await?, Fine::new().await?);
+        let missing = object("o", "secret/data/no-such", "secretKey: k");
+        let bad = "- {objectName: a, secretPth: b}";
+        for (key, value, reason, part) in [
+            ("roleName", "no-such", "login_refused", "no-such"),
+            (
+                "vaultNamespace",
+                "no-such",
+                "login_refused",
+                "vaultNamespace",
+            ),
+            ("objects", &missing, "not_found", "secret/data/no-such"),
+            ("objects", bad, "bad_request", "secretPath"),
+        ] {
+            let class = fine.with(key, value)?;
+            let arguments = ["mount", &class, "--token-file", &fine.token];
+            refused(&arguments, 1, reason, &[part])?;
+        }
+        let class = fine.class()?;
+        let other = fine.desk.token(store, "other")?;
+        let parts = ["warning: the token is for audience \"other\"", "audience"];
+        let arguments = ["mount", &class, "--token-file", &other];
+        refused(&arguments, 1, "login_refused", &parts)?;
+        let rights = Policy::read(&["secret/none"]);
+        store.vault.policy("cli-nothing", &rights).await?;
+        let poor = fine.desk.store_token(store, "cli-nothing").await?;
+        let arguments = ["mount", &class, "--vault-token-file", &poor];
+        refused(&arguments, 1, "denied", &[&fine.path])
+    })
+}
+
+#[test]
+fn what_could_not_be_tried_ends_with_a_code_of_its_own() -> Result<()> {
+    world::run(async {
+        let fine = Fine::new().await?;
         let nowhere = format!("http://127.0.0.1:{}", free_port()?);
-        let good = store.class_of(&path);
-        let class =
-            |name: &str, key: &str, value: &str| desk.class(name, &good.clone().with(key, value));
-        let fine = class("c.yaml", "roleName", "csi")?;
-        for (class, tokens, code, reason, parts) in [
+        let (class, away) = (fine.class()?, fine.with("vaultAddress", &nowhere)?);
+        let (token, none) = (&fine.token[..], fine.desk.file("empty", "\n")?);
+        for (class, [option, value], code, reason, part) in [
             (
-                class("role.yaml", "roleName", "no-such")?,
-                ["--token-file", &token],
-                1,
-                "login_refused",
-                &["no-such"][..],
-            ),
-            (
-                class("ns.yaml", "vaultNamespace", "no-such")?,
-                ["--token-file", &token],
-                1,
-                "login_refused",
-                &["vaultNamespace"],
-            ),
-            (
-                fine.clone(),
-                ["--token-file", &other],
-                1,
-                "login_refused",
-                &["warning: the token is for audience \"other\"", "audience"],
-            ),
-            (
-                fine.clone(),
-                ["--vault-token-file", &poor],
-                1,
-                "denied",
-                &[&path],
-            ),
-            (
-                class(
-                    "path.yaml",
-                    "objects",
-                    &object("o", "secret/data/no-such", "secretKey: k"),
-                )?,
-                ["--token-file", &token],
-                1,
-                "not_found",
-                &["secret/data/no-such"],
-            ),
-            (
-                class("bad.yaml", "objects", "- {objectName: a, secretPth: b}")?,
-                ["--token-file", &token],
-                1,
-                "bad_request",
-                &["secretPath"],
-            ),
-            (
-                class("away.yaml", "vaultAddress", &nowhere)?,
-                ["--token-file", &token],
+                &away[..],
+                ["--token-file", token],
                 3,
                 "store_unreachable",
-                &["check that it runs"],
+                "check that it runs",
             ),
             (
-                fine.clone(),
+                &class,
                 ["--token-file", "/no/such"],
                 3,
                 "unreadable",
-                &["/no/such"],
+                "/no/such",
             ),
             (
-                fine.clone(),
+                &class,
                 ["--token-file", &none],
                 3,
                 "unreadable",
-                &["holds no token"],
+                "holds no token",
             ),
             (
-                "/no/such".to_owned(),
-                ["--token-file", &token],
+                "/no/such",
+                ["--token-file", token],
                 3,
                 "unreadable",
-                &["/no/such"],
+                "/no/such",
             ),
             (
-                fine.clone(),
+                &class,
                 ["--vault-addr", "nonsense"],
                 64,
                 "bad_configuration",
-                &["nonsense"],
+                "nonsense",
             ),
-            (
-                fine.clone(),
-                ["--audience", "x"],
-                2,
-                "usage",
-                &["--token-file"],
-            ),
+            (&class, ["--audience", "x"], 2, "usage", "--token-file"),
         ] {
-            let [option, value] = tokens;
-            refused(&["mount", &class, option, value], code, reason, parts)?;
+            refused(&["mount", class, option, value], code, reason, &[part])?;
         }
         Ok(())
     })

@@ -205,8 +205,15 @@ fn check_passes_the_examples_and_fails_what_is_broken() -> Result<()> {
             class(&format!("{{roleName: a, vaultAdress: x, {objects}}}")),
             true,
             1,
-            "vaultAddress",
+            "\n1 problem, 0 warnings",
         ),
+        (
+            class("{}").replace("ProviderClass", "ProviderClas"),
+            false,
+            1,
+            "did you mean SecretProviderClass?",
+        ),
+        (String::new(), false, 1, "holds no SecretProviderClass"),
         (
             class(&format!("{{rolename: a, {objects}}}")),
             false,

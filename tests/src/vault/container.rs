@@ -1,15 +1,15 @@
-//! The same dev server as a container, by podman or docker.
+//! The same servers as a container, by podman or docker.
 //!
 //! `TEST_VAULT_IMAGE` names an image; unset, one is made on the spot of nothing but the program `bao`,
 //! for machines that can pull none.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 
-use super::{ROOT_TOKEN, dev_arguments};
 use crate::fixture::{Hopeless, program, random_hex};
 
 /// The image that is made on the spot.
@@ -35,8 +35,13 @@ struct Engine {
 }
 
 impl Container {
-    /// Starts a dev server on a port of the host's loopback.
-    pub(super) async fn start(port: u16, directory: &Path) -> Result<Self> {
+    /// Starts a server on the host's network with these arguments and variables. It sees the directory under its
+    /// own path and cannot write there.
+    pub(super) async fn start(
+        directory: &Path,
+        arguments: &[String],
+        environment: &[String],
+    ) -> Result<Self> {
         let engine = Engine::find()?;
         let name = format!("coffer-test-{}", random_hex(6)?);
         let image = match std::env::var("TEST_VAULT_IMAGE") {
@@ -46,16 +51,16 @@ impl Container {
         let mut run = engine.command();
         run.args(["run", "--detach", "--network=host", "--name", &name])
             .args(LIMITS);
-        // Images of HashiCorp and OpenBao start through a script that reads these.
-        run.args([
-            "--env",
-            &format!("VAULT_DEV_ROOT_TOKEN_ID={ROOT_TOKEN}"),
-            "--env",
-            "SKIP_SETCAP=1",
-        ]);
-        run.args(["--env", "HOME=/tmp"])
+        // Images of HashiCorp and OpenBao start through a script that reads this, as a user of their own.
+        run.args(["--env", "SKIP_SETCAP=1", "--env", "HOME=/tmp"]);
+        for variable in environment {
+            run.args(["--env", variable]);
+        }
+        fs::set_permissions(directory, Permissions::from_mode(0o755))?;
+        let place = directory.display();
+        run.args(["--volume", &format!("{place}:{place}:ro")])
             .arg(image)
-            .args(dev_arguments(port));
+            .args(arguments);
         let container = Self { engine, name };
         tokio::task::spawn_blocking(move || succeed(&mut run)).await??;
         Ok(container)

@@ -4,20 +4,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 
 use super::{READY, Server, TlsFiles, Vault};
-use crate::fixture::{directory, eventually, free_port, program};
-use crate::process::Running;
+use crate::fixture::{directory, eventually, free_port};
 use crate::tls::{Authority, http_client_trusting};
 
 impl Vault {
     /// A server with TLS at `https://127.0.0.1:<port>` (its certificate also says `localhost`), with KV v2 at
-    /// `secret/`. Always a process; a container or shared server has a configuration of its own.
+    /// `secret/`. A container where the dev server is one; never a shared server, which has a configuration of
+    /// its own.
     ///
     /// # Errors
     /// When no program can be found or it does not become ready.
@@ -31,14 +30,8 @@ impl Vault {
             &config,
             configuration(port, directory.path(), client_certificate_required),
         )?;
-        let mut command = Command::new(program(&["bao", "vault"])?);
-        command
-            .arg("server")
-            .arg("-config")
-            .arg(&config)
-            .env_clear()
-            .env("HOME", directory.path());
-        let server = Server::Process(Running::start("vault", &mut command, directory.path())?);
+        let arguments = ["server", "-config", &config.display().to_string()].map(str::to_owned);
+        let server = Server::start(directory.path(), &arguments, &[]).await?;
         let mut vault = Self::new(address, String::new(), server, directory)?;
         vault.client = client(&tls)?;
         vault.tls = Some(tls);

@@ -4,11 +4,14 @@ use coffer_provider_core::params::Dialect;
 use coffer_provider_core::problem::{Problem, TYPO, nearest, one_line, shown};
 
 use super::PROVIDERS;
+use super::keys;
 use super::lint::{self, Subject};
 use super::manifest::Class;
 use super::pitfalls;
 use super::place::{Source, Sources};
-use super::report::{ClassReport, Finding, Findings, MANIFEST, Origin, PITFALL, Place};
+use super::report::{
+    ClassReport, Finding, Findings, MANIFEST, Origin, PITFALL, Place, UNKNOWN_KEY,
+};
 use super::yaml::{Member, Shape, View};
 
 /// Reports on a class of any provider.
@@ -24,14 +27,23 @@ pub(super) fn check_class(class: &Class<'_>) -> ClassReport {
         None => {
             let problem = Problem::new("spec.provider", "is missing", "write vault or openbao");
             report.findings.problems.push(class.finding(&problem));
+            report.findings.warnings.extend(unknown_keys(class));
         }
-        Some(name) if PROVIDERS.contains(&name) => report.findings = lint_class(class, name),
+        Some(name) if PROVIDERS.contains(&name) => {
+            report.findings = lint_class(class, name);
+            report.findings.warnings.extend(unknown_keys(class));
+            report.findings.sort();
+        }
         Some(name) => {
             report.skipped = Some(foreign(name));
             report.findings.warnings.extend(misspelt(class, name));
         }
     }
     report
+}
+
+fn unknown_keys(class: &Class<'_>) -> Vec<Finding> {
+    class.tell(keys::unknown(class.view), UNKNOWN_KEY)
 }
 
 /// Why a class of that provider is not looked at.
@@ -62,6 +74,20 @@ impl<'a> Class<'a> {
             ..self.id.place
         };
         Finding::new(place, &self.id.label, problem, MANIFEST)
+    }
+
+    /// About parts of the manifest whose lines are known.
+    fn tell(&self, problems: Vec<(usize, Problem)>, reason: &'static str) -> Vec<Finding> {
+        problems
+            .into_iter()
+            .map(|(line, problem)| {
+                let place = Place {
+                    line,
+                    ..self.id.place
+                };
+                Finding::new(place, &self.id.label, &problem, reason)
+            })
+            .collect()
     }
 
     fn parameters(&self) -> Option<View<'a>> {
@@ -130,14 +156,5 @@ fn unsynced(class: &Class<'_>, sources: &Sources<'_>) -> Vec<Finding> {
     ) else {
         return Vec::new();
     };
-    pitfalls::of_secret_objects(secrets, &names)
-        .into_iter()
-        .map(|(line, problem)| {
-            let place = Place {
-                line,
-                ..class.id.place
-            };
-            Finding::new(place, &class.id.label, &problem, PITFALL)
-        })
-        .collect()
+    class.tell(pitfalls::of_secret_objects(secrets, &names), PITFALL)
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use coffer_provider_core::problem::shown;
 
+use super::Input;
+use super::file::not_yaml;
 use super::manifest::{self, Class};
 use super::yaml::{self, Shape};
-use super::{Input, not_yaml};
 
 /// A class as a manifest holds it.
 pub(in crate::cli) struct FoundClass {

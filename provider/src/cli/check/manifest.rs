@@ -6,11 +6,11 @@ use coffer_proto::attributes;
 use coffer_provider_core::problem::shown;
 
 use super::report::Place;
-use super::yaml::{Document, View};
+use super::yaml::{Document, Shape, View};
 
 /// The API group of the classes, with the slash before its version.
-const CLASS_GROUP: &str = "secrets-store.csi.x-k8s.io/";
-const CLASS_KIND: &str = "SecretProviderClass";
+pub(super) const CLASS_GROUP: &str = "secrets-store.csi.x-k8s.io/";
+pub(super) const CLASS_KIND: &str = "SecretProviderClass";
 const DRIVER: &str = "secrets-store.csi.k8s.io";
 
 /// A SecretProviderClass.
@@ -43,7 +43,14 @@ pub(super) struct Identity<'a> {
 pub(super) struct Contents<'a> {
     pub(super) classes: Vec<Class<'a>>,
     pub(super) volumes: Vec<Volume<'a>>,
-    pub(super) ignored: usize,
+    pub(super) others: Vec<Other<'a>>,
+}
+
+/// An object of a kind that is not looked at.
+pub(super) struct Other<'a> {
+    pub(super) id: Identity<'a>,
+    pub(super) api_version: &'a str,
+    pub(super) kind: &'a str,
 }
 
 impl Volume<'_> {
@@ -112,6 +119,11 @@ fn pod_spec(kind: &str) -> Option<&'static [&'static str]> {
 }
 
 impl<'a> Contents<'a> {
+    /// Whether nothing in it is looked at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.classes.is_empty() && self.volumes.is_empty()
+    }
+
     fn add(&mut self, file: &'a str, object: &Typed<'a>) {
         let id = identity(file, object);
         if object.kind == CLASS_KIND && object.api_version.starts_with(CLASS_GROUP) {
@@ -125,8 +137,15 @@ impl<'a> Contents<'a> {
             let volumes = volumes.map(View::items).unwrap_or_default();
             self.volumes
                 .extend(volumes.into_iter().filter_map(|view| volume(&id, view)));
-        } else {
-            self.ignored += 1;
+        } else if object.view.shape() == Shape::Map {
+            let Typed {
+                api_version, kind, ..
+            } = *object;
+            self.others.push(Other {
+                id,
+                api_version,
+                kind,
+            });
         }
     }
 }

@@ -22,6 +22,8 @@ pub const NO_EFFECT: &str = "no_effect";
 pub const PITFALL: &str = "pitfall";
 /// Reason of a class that a pod names and no file holds.
 pub const MISSING_CLASS: &str = "missing_class";
+/// Reason of a file in which nothing is looked at.
+pub const NO_CLASS: &str = "no_class";
 
 /// All that was found, in the order of the inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -202,6 +204,12 @@ impl Findings {
         self.mounted.extend(other.mounted);
     }
 
+    fn promote(&mut self) {
+        let unknown = |finding: &mut Finding| finding.reason == UNKNOWN_KEY;
+        self.problems.extend(self.warnings.extract_if(.., unknown));
+        self.sort();
+    }
+
     pub(super) fn sort(&mut self) {
         self.problems.sort_by_key(|finding| finding.line);
         self.warnings.sort_by_key(|finding| finding.line);
@@ -227,13 +235,23 @@ impl FileReport {
 }
 
 impl Report {
-    /// Whether something must be mended; `strict` counts unknown keys as such.
+    /// The report under `--strict`: unknown keys are problems.
     #[must_use]
-    pub fn has_problems(&self, strict: bool) -> bool {
-        self.files.iter().any(|file| {
-            file.problems().next().is_some()
-                || strict && file.warnings().any(|warning| warning.reason == UNKNOWN_KEY)
-        })
+    pub fn strict(mut self) -> Self {
+        for file in &mut self.files {
+            let classes = file.classes.iter_mut().map(|class| &mut class.findings);
+            let volumes = file.volumes.iter_mut().map(|volume| &mut volume.findings);
+            classes.chain(volumes).for_each(Findings::promote);
+        }
+        self
+    }
+
+    /// Whether something must be mended.
+    #[must_use]
+    pub fn has_problems(&self) -> bool {
+        self.files
+            .iter()
+            .any(|file| file.problems().next().is_some())
     }
 
     /// The report for machines, indented, with a line feed at its end.

@@ -1,5 +1,7 @@
 //! Manifests and what is said of them.
 
+mod whole;
+
 use super::{Input, Report, check};
 
 fn report(texts: &[(&str, &str)]) -> Report {
@@ -68,7 +70,7 @@ fn a_good_class_shows_its_files_and_nothing_else() {
     0 problems, 0 warnings, 1 class
     ");
     let report = report(&[("f", GOOD)]);
-    assert!(!report.has_problems(true));
+    assert!(!report.strict().has_problems());
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn every_problem_stands_at_its_line_with_its_remedy() {
     f:16: problem: SecretProviderClass shop/app: objects[1].secretPath: "" is empty; write the path as the API has it, such as secret/data/app [bad_request]
     f:18: problem: SecretProviderClass shop/app: objects[1].method: "put" is not a method of the store; write PUT in capitals [bad_request]
     "#);
-    assert!(report(&[("f", &text)]).has_problems(false));
+    assert!(report(&[("f", &text)]).has_problems());
 }
 
 #[test]
@@ -137,10 +139,22 @@ fn unknown_keys_are_warnings_and_under_strict_problems() {
     f:19: warning: SecretProviderClass shop/app: objects[1].encoding: has no effect without secretKey; name the key to decode [no_effect]
     ");
     let report = report(&[("f", &text)]);
-    assert_eq!(
-        (report.has_problems(false), report.has_problems(true)),
-        (false, true)
-    );
+    assert!(!report.has_problems());
+    let report = report.strict();
+    assert!(report.has_problems() && report.to_json().contains("unknown_key"));
+    insta::assert_snapshot!(report.to_text(), @r"
+    f:10: problem: SecretProviderClass shop/app: foo.bar: is not known and ignored; remove it [unknown_key]
+    f:19: problem: SecretProviderClass shop/app: objects[1].key: is not known and ignored; remove it [unknown_key]
+    f:20: warning: SecretProviderClass shop/app: objects[1].encoding: has no effect without secretKey; name the key to decode [no_effect]
+
+    SecretProviderClass shop/app (f:1), provider vault
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
+      db/password  0600  utf-8     GET     secret/data/db          password
+      ca.der       0644  base64    GET     pki/cert/ca             (whole reply)
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+
+    2 problems, 1 warning, 1 class
+    ");
 }
 
 #[test]
@@ -190,7 +204,7 @@ fn what_strict_refuses_and_what_is_often_a_mistake_is_a_warning() {
     f:22: warning: SecretProviderClass shop/app: objects[2].method: policy profile strict refuses: DELETE is not an allowed method; use one of --allowed-methods (policy.allowedMethods) [not_allowed]
     f:23: warning: SecretProviderClass shop/app: objects[2].encoding: has no effect without secretKey; name the key to decode [no_effect]
     "#);
-    assert!(!report(&[("f", &text)]).has_problems(true));
+    assert!(!report(&[("f", &text)]).strict().has_problems());
 }
 
 #[test]
@@ -283,7 +297,7 @@ fn a_class_without_its_parts_is_told_in_one_line() {
         (
             "parameters:",
             "parametres:",
-            "f:1: problem: SecretProviderClass shop/app: spec.parameters: is missing; add roleName and objects [manifest]",
+            "f:1: problem: SecretProviderClass shop/app: spec.parameters: is missing; add roleName and objects [manifest]\nf:8: warning: SecretProviderClass shop/app: spec.parametres: is not known and ignored; did you mean parameters? [unknown_key]",
         ),
     ] {
         assert_eq!(findings(&class(&[(from, to)])), expected, "{to}");
@@ -474,52 +488,8 @@ fn lists_are_opened_and_other_kinds_are_counted() {
     SecretProviderClass c (f:10), provider aws
       skipped: provider "aws" is not this one
 
-    0 problems, 0 warnings, 2 classes, 3 objects of other kinds ignored
+    0 problems, 0 warnings, 2 classes, 2 objects of other kinds ignored
     "#);
-}
-
-#[test]
-fn a_file_that_is_not_yaml_is_told_with_its_line_and_the_rest_is_checked() {
-    let text = format!("{GOOD}---\nkind: [\n");
-    insta::assert_snapshot!(told(&text), @r"
-    f:22: problem: column 7: not valid YAML (unclosed bracket '['); check indentation, quotes and brackets there; nothing below was checked [not_yaml]
-
-    SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
-      db/password  0600  utf-8     GET     secret/data/db          password       no
-      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
-
-    1 problem, 0 warnings, 1 class
-    ");
-    for text in [
-        "a: &x [*x]",
-        "\t- {",
-        "%",
-        "a: *nothing",
-        "{\"a\": \"b",
-        "\u{0}",
-    ] {
-        let report = report(&[("f", text)]);
-        assert!(report.has_problems(false), "{text}");
-        assert_eq!(report.files[0].problems[0].line, 1, "{text}");
-    }
-}
-
-#[test]
-fn an_empty_file_and_no_file_are_fine() {
-    for text in [
-        "",
-        "---\n---\n",
-        "# words\n",
-        "null",
-        "just words",
-        "- a\n- b\n",
-    ] {
-        assert!(!report(&[("f", text)]).has_problems(true), "{text:?}");
-    }
-    insta::assert_snapshot!(told(""), @r"0 problems, 0 warnings, 0 classes");
-    assert!(!report(&[]).has_problems(true));
 }
 
 #[test]

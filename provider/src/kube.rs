@@ -3,6 +3,8 @@
 //!
 //! Every request has a time limit and is counted. What is done with the answers is decided elsewhere.
 
+mod pods;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use zeroize::Zeroizing;
 use crate::metrics::{KubeCode, KubeVerb, Metrics};
 use crate::ports::{TokenRequests, VersionKeyStore};
 use crate::proof::{IssuerKeys, KeySource};
+
+pub use pods::{NodePods, node_pods};
 
 /// The longest that a request may take.
 const LIMIT: Duration = Duration::from_secs(5);

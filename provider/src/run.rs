@@ -18,10 +18,12 @@ use crate::config::{Config, HmacSource};
 use crate::kube::{self, Cluster, KeyFile};
 use crate::metrics::Metrics;
 use crate::mounter::Mounter;
+use crate::pods::PodWatch;
 use crate::ports::{Chance, Machine, NoTokenRequests, TokenRequests};
 use crate::proof::{KeySource, Prover};
 use crate::server::Provider;
 use crate::socket;
+use crate::state::State;
 use crate::vault::http::Stores;
 use crate::vault::kept::Kept;
 use crate::vault::reads::Reads;
@@ -30,6 +32,9 @@ use crate::version_key::{KeyOrigin, VersionKeys};
 
 /// How often tokens with leases are looked at and old entries are dropped.
 const MAINTENANCE: Duration = Duration::from_secs(5);
+
+/// How often leases are looked at: short against the shortest that are of use.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Largest request of the driver: a class is at most 1.5 MiB, escaped twice.
 const MAX_REQUEST: usize = 16 << 20;
@@ -95,7 +100,7 @@ pub fn build(
         Arc::clone(&chance),
         Arc::clone(metrics),
     ));
-    let kept = Arc::new(Kept::default());
+    let kept = Arc::new(Kept::new(Arc::clone(&chance), Arc::clone(metrics)));
     let reads = Arc::new(Reads::new(
         stores,
         Arc::clone(&sessions),
@@ -171,6 +176,8 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     readiness.config_parsed();
     let cluster = cluster(&config, &metrics).await;
     let parts = build(&config, cluster, &metrics).map_err(|problems| anyhow!(join(&problems)))?;
+    let state = state(&config, &parts);
+    let pods = pod_watch(&config, &parts, &metrics).await;
     let bound = socket::bind(&config.endpoint)?;
     let rejected = Arc::clone(&metrics);
     let (file, incoming) = bound.into_incoming(move || rejected.peer_rejected())?;
@@ -191,11 +198,14 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     let background = tokio::spawn(background(
         Arc::clone(&parts.sessions),
         Arc::clone(&parts.kept),
+        pods,
         Arc::clone(&metrics),
     ));
     parts.prover.fetch_soon();
     let keeper = tokio::spawn(keep_key(
         Arc::clone(&parts.keys),
+        Arc::clone(&parts.kept),
+        state.clone(),
         Arc::clone(&readiness),
         config.hmac_refresh,
     ));
@@ -237,6 +247,9 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not every token could be given back in time");
     }
+    if let Some(state) = state {
+        state.close().await;
+    }
     admin_stop.cancel();
     let _ = admin.await;
     drop(file);
@@ -248,19 +261,105 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     }
 }
 
-async fn background(sessions: Arc<Sessions>, kept: Arc<Kept>, metrics: Arc<Metrics>) {
-    loop {
-        tokio::time::sleep(MAINTENANCE).await;
-        kept.sweep();
-        metrics.leases_tracked(kept.leases());
-        sessions.maintain().await;
+/// Where what was issued is kept over a restart; none where that cannot be, which is said once.
+fn state(config: &Config, parts: &Parts) -> Option<Arc<State>> {
+    let directory = config.state_dir.as_ref()?;
+    if !parts.keys.is_lasting() {
+        tracing::info!("what is issued is not kept over a restart: the version key is not either");
+        return None;
+    }
+    let state = State::new(
+        directory,
+        &config.provider_name,
+        Arc::clone(&parts.kept),
+        Arc::clone(&parts.sessions),
+        Arc::clone(&parts.keys),
+        Arc::new(Machine),
+    );
+    match state {
+        Ok(state) => {
+            parts.kept.await_stored();
+            Some(Arc::new(state))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what is issued is not kept over a restart");
+            None
+        }
     }
 }
 
-async fn keep_key(keys: Arc<VersionKeys>, readiness: Arc<Readiness>, pause: Duration) {
+/// The watch of this node's pods; none where nobody asked for it or there is no API server.
+async fn pod_watch(config: &Config, parts: &Parts, metrics: &Arc<Metrics>) -> Option<PodWatch> {
+    let node = config.watched_node.as_ref()?;
+    let source = kube::node_pods(&config.kube, node, Arc::clone(metrics)).await;
+    let none = || Err("there is no API server to ask".to_owned());
+    match source.and_then(|source| source.map_or_else(none, Ok)) {
+        Ok(source) => Some(PodWatch::new(
+            Arc::new(source),
+            Arc::clone(&parts.kept),
+            Arc::new(Arc::clone(&parts.sessions)),
+            Arc::new(Machine),
+        )),
+        Err(error) => {
+            tracing::warn!(%error, "this node's pods cannot be watched");
+            None
+        }
+    }
+}
+
+/// What runs beside the Mounts for as long as there are any.
+async fn background(
+    sessions: Arc<Sessions>,
+    kept: Arc<Kept>,
+    pods: Option<PodWatch>,
+    metrics: Arc<Metrics>,
+) {
+    let leases = async {
+        loop {
+            tokio::select! { () = tokio::time::sleep(TICK) => {}, () = kept.wanted() => {} }
+            kept.tick(&sessions).await;
+        }
+    };
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(MAINTENANCE).await;
+            kept.sweep();
+            metrics.leases_tracked(kept.leases());
+            sessions.maintain().await;
+        }
+    };
+    let pods = async {
+        if let Some(pods) = pods {
+            pods.run().await;
+        }
+    };
+    let ((), (), ()) = tokio::join!(leases, upkeep, pods);
+}
+
+/// Looks after the version key and after what is sealed with it.
+async fn keep_key(
+    keys: Arc<VersionKeys>,
+    kept: Arc<Kept>,
+    state: Option<Arc<State>>,
+    readiness: Arc<Readiness>,
+    pause: Duration,
+) {
     keys.settle().await;
+    let key = keys.current();
+    if let (Some(state), Some(key)) = (&state, &key) {
+        state.load(key).await;
+    }
+    kept.open();
     readiness.version_key_settled();
-    keys.keep(pause).await;
+    let seal = async {
+        if let Some(state) = state {
+            if key.is_none() {
+                state.load(&*keys.had().await).await;
+            }
+            state.run().await;
+        }
+    };
+    let ((), ()) = tokio::join!(keys.keep(pause), seal);
 }
 
 /// First request: no new work, finish what is in flight. Second: out at once.

@@ -16,6 +16,8 @@ pub mod fault;
 pub mod file;
 /// JSON as Go's encoding/json writes it.
 pub mod gojson;
+/// The life of what was issued for a pod: keep, renew, issue anew.
+pub mod issued;
 /// The reply of a Mount, all or nothing.
 pub mod mount;
 /// The `objects` parameter: YAML read as the Go peers read it.

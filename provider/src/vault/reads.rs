@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::issued::gives_no_answer;
 use coffer_provider_core::refresh::{Freshness, freshness};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::{Head, Response};
@@ -121,6 +122,7 @@ impl Reads {
         asker: &Asker,
         requests: &[Request],
     ) -> Result<Vec<Result<Fetched, Fault>>, Fault> {
+        self.kept.opened().await;
         // What was issued for a pod is for whoever proves to be that pod's account. A token that is not
         // proven must have logged in itself before anything is answered from memory.
         let mut token = None;
@@ -136,7 +138,10 @@ impl Reads {
         }
         let token = match token {
             Some(token) => token,
-            None => self.login(asker).await?,
+            None => match self.login(asker).await {
+                Ok(token) => token,
+                Err(fault) => return self.without_login(asker, requests, fetched, fault),
+            },
         };
         let missing: Vec<usize> = (0..requests.len())
             .filter(|at| fetched[*at].is_none())
@@ -163,7 +168,8 @@ impl Reads {
                 let broken = &broken;
                 async move {
                     if let Some(fault) = broken.get() {
-                        return (at, Err(fault.clone()));
+                        let kept = self.until_end(asker, &requests[at], fault.reason);
+                        return (at, kept.ok_or_else(|| fault.clone()));
                     }
                     let answer = self.asked(asker, token, &requests[at]).await;
                     if let Err(failed) = &answer
@@ -172,6 +178,10 @@ impl Reads {
                         // A second one says the same.
                         let _ = broken.set(failed.fault.clone());
                     }
+                    let answer = answer.or_else(|failed| {
+                        let kept = self.until_end(asker, &requests[at], failed.fault.reason);
+                        kept.ok_or(failed)
+                    });
                     (at, answer.map_err(|failed| told(failed, &requests[at])))
                 }
             })
@@ -180,6 +190,35 @@ impl Reads {
             .await;
         self.note_health(asker, broken.get().is_some());
         answers
+    }
+
+    /// The answers of a Mount whose login got no usable answer: those that are there, if they are all that
+    /// is asked for.
+    fn without_login(
+        &self,
+        asker: &Asker,
+        requests: &[Request],
+        fetched: Vec<Option<Result<Fetched, Fault>>>,
+        fault: Fault,
+    ) -> Result<Vec<Result<Fetched, Fault>>, Fault> {
+        let kept = fetched.into_iter().zip(requests).map(|(there, request)| {
+            there.or_else(|| self.until_end(asker, request, fault.reason).map(Ok))
+        });
+        kept.collect::<Option<Vec<_>>>().ok_or(fault)
+    }
+
+    /// What was issued before and has not ended, when the store gives nothing usable in its stead.
+    fn until_end(&self, asker: &Asker, request: &Request, reason: Reason) -> Option<Fetched> {
+        if !gives_no_answer(reason) {
+            return None;
+        }
+        let issued = self.kept.until_end(&self.kept_key(asker, request))?;
+        self.metrics.served_stale(reason);
+        Some(Fetched {
+            response: issued.response,
+            from_store: false,
+            issued: false,
+        })
     }
 
     async fn login(&self, asker: &Asker) -> Result<Arc<StoreToken>, Fault> {
@@ -194,8 +233,8 @@ impl Reads {
         let Some(issued) = self.kept.take(&self.kept_key(asker, request)) else {
             return;
         };
-        if let Some(lease) = issued.response.lease() {
-            self.sessions.spawn_revoke_lease(issued.token, lease.id);
+        if let Some((token, lease)) = issued.lease() {
+            self.sessions.spawn_revoke_lease(token, lease);
         }
     }
 
@@ -361,6 +400,7 @@ impl Reads {
             self.note_per_pod(request);
             self.kept.put(
                 self.kept_key(asker, request),
+                asker.session.proof.clone(),
                 Arc::clone(&response),
                 Arc::clone(token),
                 life,

@@ -4,6 +4,7 @@
 //! login loop, and a token on which a live lease hangs is never revoked, because pods run on it.
 
 mod login;
+mod strays;
 mod token;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use crate::metrics::{CacheName, Metrics};
 use crate::ports::{Chance, TokenRequests};
 
 pub(crate) use login::digest;
-pub use token::{LeaseGuard, StoreToken};
+pub use token::{LeaseGuard, StoreToken, TokenLife};
 
 /// After a refusal, and after a login that a 403 asked for, an identity does not log in again for so
 /// long: one login a minute cannot hurt a store.
@@ -76,6 +77,8 @@ pub enum JwtSource {
 /// All logins of the process.
 pub struct Sessions {
     sessions: Mutex<HashMap<SessionKey, Arc<Session>>>,
+    /// Tokens that serve no login any more but have leases.
+    strays: Mutex<Vec<Arc<StoreToken>>>,
     capacity: usize,
     stores: Arc<Stores>,
     requests: Arc<dyn TokenRequests>,
@@ -108,6 +111,7 @@ impl Sessions {
     ) -> Self {
         Self {
             sessions: Mutex::new(HashMap::new()),
+            strays: Mutex::default(),
             capacity,
             stores,
             requests,
@@ -206,16 +210,14 @@ impl Sessions {
         for session in sessions {
             let mut state = session.state.lock().await;
             let now = Instant::now();
-            let due = state
-                .login
-                .clone()
-                .filter(|token| token.has_leases() && !token.is_fresh(now) && token.renewable);
+            let due = state.login.clone().filter(|token| token.wants_renewal(now));
             if let Some(token) = due
                 && let Ok(renewed) = self.renew(&token).await
             {
                 state.login = Some(Arc::new(renewed));
             }
         }
+        self.maintain_strays().await;
     }
 
     /// Gives every token back on which no live lease hangs, and waits for what is under way.
@@ -226,6 +228,7 @@ impl Sessions {
                 self.retire(token);
             }
         }
+        self.retire_strays();
         self.background.close();
         self.background.wait().await;
     }
@@ -298,7 +301,7 @@ impl Sessions {
         jwt: &JwtSource,
         deadline: Instant,
     ) -> Result<StoreToken, Fault> {
-        if old.renewable
+        if old.is_renewable()
             && !old.has_ended(Instant::now())
             && let Ok(renewed) = self.renew(&old).await
         {
@@ -309,9 +312,11 @@ impl Sessions {
         fresh
     }
 
-    /// Revokes a token in the background unless a live lease hangs on it.
+    /// Revokes a token in the background unless a live lease hangs on it: then it is kept up for that.
     fn retire(self: &Arc<Self>, token: Arc<StoreToken>) {
-        if token.may_be_revoked(Instant::now()) {
+        if token.has_leases() {
+            self.strays().push(token);
+        } else if token.may_be_revoked(Instant::now()) {
             let this = Arc::clone(self);
             self.background
                 .spawn(async move { this.revoke(&token).await });

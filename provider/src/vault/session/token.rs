@@ -4,10 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use coffer_provider_core::issued::{is_last_grant, pause};
 use coffer_provider_core::refresh::two_thirds;
 use coffer_provider_core::target::Target;
 use secrecy::SecretString;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// No life is taken for longer: a clock must be able to hold its end.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A token that a store issued.
 pub struct StoreToken {
@@ -16,16 +21,38 @@ pub struct StoreToken {
     pub(super) obtained: Instant,
     /// None for a token of the operator, whose life is not ours to watch.
     pub(super) life: Option<Duration>,
-    pub(super) renewable: bool,
     shared: Arc<Shared>,
+}
+
+/// The life of a token as the store last told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLife {
+    /// When it was issued or last renewed.
+    pub began: Instant,
+    /// When it ends.
+    pub ends: Instant,
+    /// The life that it was issued with.
+    pub full: Duration,
+    /// Whether the store may renew it.
+    pub renewable: bool,
 }
 
 /// Shared by the token before and after a renewal: it is the same token to the store.
 #[derive(Default)]
 struct Shared {
     leases: AtomicUsize,
-    /// None for a token of the operator. Locked for moments only.
-    end: Mutex<Option<Instant>>,
+    /// Locked for moments only.
+    upkeep: Mutex<Upkeep>,
+}
+
+#[derive(Default)]
+struct Upkeep {
+    /// None for a token of the operator.
+    life: Option<TokenLife>,
+    failures: u32,
+    rests_until: Option<Instant>,
+    /// Told of each renewal, because it changes how long the leases live.
+    told: Option<Arc<Notify>>,
 }
 
 /// Says that a live lease hangs on a token; counted until dropped.
@@ -38,8 +65,8 @@ impl Drop for LeaseGuard {
 }
 
 impl Shared {
-    fn ends_at(&self, end: Option<Instant>) {
-        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    fn upkeep(&self) -> std::sync::MutexGuard<'_, Upkeep> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,46 +77,98 @@ impl StoreToken {
         life: Duration,
         renewable: bool,
     ) -> Self {
-        let obtained = Instant::now();
+        let (began, life) = (Instant::now(), life.min(LONGEST_LIFE));
+        let life = TokenLife {
+            began,
+            ends: began + life,
+            full: life,
+            renewable,
+        };
+        Self::resumed(target, secret, life)
+    }
+
+    /// A token that another process obtained.
+    #[must_use]
+    pub fn resumed(target: Target, secret: SecretString, life: TokenLife) -> Self {
         let shared = Arc::<Shared>::default();
-        shared.ends_at(Some(obtained + life));
+        shared.upkeep().life = Some(life);
         Self {
             target,
             secret: Arc::new(secret),
-            obtained,
-            life: Some(life),
-            renewable,
+            obtained: life.began,
+            life: Some(life.ends.saturating_duration_since(life.began)),
             shared,
         }
     }
 
     pub(super) fn given(target: Target, secret: SecretString) -> Self {
-        let given = Self::issued(target, secret, Duration::ZERO, false);
-        given.shared.ends_at(None);
         Self {
+            target,
+            secret: Arc::new(secret),
+            obtained: Instant::now(),
             life: None,
-            ..given
+            shared: Arc::default(),
         }
     }
 
     /// The same token with a new life, which counts for the leases on the old one as well.
     pub(super) fn renewed(&self, life: Duration, renewable: bool) -> Self {
-        let obtained = Instant::now();
-        self.shared.ends_at(Some(obtained + life));
+        let (obtained, life) = (Instant::now(), life.min(LONGEST_LIFE));
+        let mut upkeep = self.shared.upkeep();
+        let full = upkeep.life.map_or(life, |before| before.full);
+        upkeep.life = Some(TokenLife {
+            began: obtained,
+            ends: obtained + life,
+            full,
+            renewable: renewable && !is_last_grant(life, full),
+        });
+        (upkeep.failures, upkeep.rests_until) = (0, None);
+        if let Some(told) = &upkeep.told {
+            told.notify_one();
+        }
+        drop(upkeep);
         Self {
             target: self.target.clone(),
             secret: Arc::clone(&self.secret),
             obtained,
             life: Some(life),
-            renewable,
             shared: Arc::clone(&self.shared),
         }
+    }
+
+    /// Notes that a renewal did not succeed: after a refusal there is no other, and otherwise none for a
+    /// while, which grows.
+    pub(super) fn renewal_failed(&self, is_refused: bool, luck: f64) {
+        let mut upkeep = self.shared.upkeep();
+        if is_refused && let Some(life) = &mut upkeep.life {
+            life.renewable = false;
+        }
+        upkeep.rests_until = Some(Instant::now() + pause(upkeep.failures, luck));
+        upkeep.failures = upkeep.failures.saturating_add(1);
     }
 
     /// The token itself.
     #[must_use]
     pub fn secret(&self) -> &SecretString {
         &self.secret
+    }
+
+    /// The store that knows it.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Its life, renewals included; none for a token of the operator.
+    #[must_use]
+    pub fn life(&self) -> Option<TokenLife> {
+        self.shared.upkeep().life
+    }
+
+    /// Whether both are the same token to the store.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Whether it is in the first two thirds of its life.
@@ -102,17 +181,28 @@ impl StoreToken {
     /// Whether its life is over.
     #[must_use]
     pub fn has_ended(&self, now: Instant) -> bool {
-        let end = self
-            .shared
-            .end
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        end.is_some_and(|end| now >= end)
+        self.life().is_some_and(|life| now >= life.ends)
     }
 
-    /// Notes a lease that ends when the token does.
+    /// Whether the store may renew it, as far as is known.
     #[must_use]
-    pub fn hold_lease(&self) -> LeaseGuard {
+    pub fn is_renewable(&self) -> bool {
+        self.life().is_some_and(|life| life.renewable)
+    }
+
+    /// Whether to renew it for its leases' sake: it has some, ages, and no failure was too short ago.
+    pub(super) fn wants_renewal(&self, now: Instant) -> bool {
+        let rests = self.shared.upkeep().rests_until;
+        self.has_leases()
+            && self.is_renewable()
+            && !self.is_fresh(now)
+            && rests.is_none_or(|until| now >= until)
+    }
+
+    /// Notes a lease that ends when the token does. `told` hears of each renewal from now on.
+    #[must_use]
+    pub fn hold_lease(&self, told: &Arc<Notify>) -> LeaseGuard {
+        self.shared.upkeep().told = Some(Arc::clone(told));
         self.shared.leases.fetch_add(1, Ordering::Relaxed);
         LeaseGuard(Arc::clone(&self.shared))
     }
@@ -122,7 +212,7 @@ impl StoreToken {
     }
 
     /// Ours, alive, and nothing hangs on it.
-    pub(super) fn may_be_revoked(&self, now: Instant) -> bool {
+    pub(crate) fn may_be_revoked(&self, now: Instant) -> bool {
         self.life.is_some() && !self.has_leases() && !self.has_ended(now)
     }
 }

@@ -12,6 +12,7 @@ mod drivers;
 mod engines;
 mod examples;
 mod flags;
+mod leases;
 mod parameters;
 mod rows;
 mod stage;

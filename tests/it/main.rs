@@ -40,6 +40,8 @@ mod redaction;
 mod redirects;
 /// Which requests a class needs, and how often they are sent.
 mod requests;
+/// What was issued, over a restart of the provider.
+mod restart;
 /// Logins: shared, renewed, refused.
 mod sessions;
 /// The end of the process.

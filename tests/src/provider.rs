@@ -86,6 +86,8 @@ impl ProviderProcess {
             .args(arguments)
             .env_clear()
             .env("HOME", directory.path())
+            // The default is one place for the whole machine, which cases must not share.
+            .env("COFFER_STATE_DIR", "off")
             .envs(environment.iter().copied())
             .current_dir(directory.path());
         let process = Running::start("coffer-provider", &mut command, directory.path())?;

@@ -204,12 +204,10 @@ async fn a_renewal_that_fails_is_tried_again_after_growing_pauses_and_never_floo
         assert!(kept.get(&key("a")).is_some(), "second {second}");
         pass(1).await;
     }
-    assert_eq!(
-        at,
-        [
-            0, 5, 15, 35, 75, 155, 315, 536, 702, 826, 919, 989, 1042, 1081
-        ]
-    );
+    assert_eq!(at[..7], [0, 5, 15, 35, 75, 155, 315]);
+    assert!(at.len() < 20, "{at:?}");
+    let last = at.last().copied();
+    assert!(last > Some(1000), "it is tried until near the end: {at:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,9 +291,14 @@ async fn a_live_lease_goes_last_when_room_is_needed_and_is_counted() {
     let kept = kept();
     lease(&kept, "leased", 1 << 20);
     let plain = token(1 << 30, true);
+    let any = key("");
     for pod in 0..super::MAX_ENTRIES {
+        if pod == 1 {
+            pass(1).await;
+        }
+        let pod = pod.to_string();
         kept.put(
-            key(&pod.to_string()),
+            KeptKey { pod, ..any.clone() },
             Proof::Proven,
             response("", 0),
             Arc::clone(&plain),

@@ -10,7 +10,7 @@ use coffer_tests::vault::Vault;
 use serde_json::json;
 
 use crate::cluster::{Installed, Rights, install};
-use crate::stage::{SOON, mount, object, settled, texts, unique};
+use crate::stage::{SOON, mount, object, provider, settled, texts, unique};
 use crate::world::{cluster, postgres, run, store};
 
 /// By when the lease of a pod that is gone must be revoked.
@@ -21,10 +21,42 @@ async fn database() -> Result<(String, String)> {
     let mount_point = unique("database");
     let vault = &store().await?.vault;
     postgres().await?.engine(vault, &mount_point, "1h").await?;
-    let path = format!("{mount_point}/creds/reader");
-    let objects = object("user", &path, "secretKey: username")
-        + &object("password", &path, "secretKey: password");
+    let objects = pair(&mount_point);
     Ok((mount_point, objects))
+}
+
+/// User and password of one call.
+fn pair(mount_point: &str) -> String {
+    let path = format!("{mount_point}/creds/reader");
+    let key = |name: &str, key: &str| object(name, &path, &format!("secretKey: {key}"));
+    key("user", "username") + &key("password", "password")
+}
+
+/// L2: a short lease is renewed at the store: the same user still logs in after its first life
+#[test]
+fn l2_a_renewed_user_logs_in_beyond_the_first_life() -> Result<()> {
+    run(async {
+        let store = store().await?;
+        let mount_point = unique("database");
+        postgres()
+            .await?
+            .engine(&store.vault, &mount_point, "6s")
+            .await?;
+        let provider = provider(&[]).await?;
+        let volume = store.volume(store.class(&pair(&mount_point)))?;
+        let first = mount(&provider, &volume).await?;
+        let renewed = "coffer_renewals_total{kind=\"lease\",result=\"ok\"}";
+        eventually(SOON, "two renewals", async || {
+            let next = mount(&provider, &volume).await?;
+            assert_eq!(next.files()?, first.files()?);
+            ensure!(provider.metric(renewed).await? >= Some(2.0));
+            Ok(())
+        })
+        .await?;
+        logs_in(&first).await?;
+        assert_eq!(leases(&store.vault, &mount_point).await?, 1);
+        Ok(())
+    })
 }
 
 /// The users that are alive at the store.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use coffer_tests::fixture::{directory, eventually};
@@ -99,6 +99,8 @@ async fn a_lease_is_the_same_after_an_end_in_order_and_after_a_kill() -> Result<
         );
         let plain = "- {objectName: a, secretPath: secret/data/a, secretKey: k}";
         scene.stage.content(&scene.stage.volume(plain)?).await?;
+        // Nor does the next end take the token away.
+        scene.stage.provider.stop().await?;
         assert_eq!(
             (
                 scene.stage.asked("database/creds/app"),
@@ -133,7 +135,36 @@ async fn a_lease_of_the_process_before_is_renewed() -> Result<()> {
     Ok(())
 }
 
-/// X4: a file that is damaged, or sealed with another key, costs a warning and new leases, never a mount.
+/// D8, L1: the life of a token that was renewed is known to the next process, and so its leases live on.
+#[tokio::test]
+async fn a_lease_outlives_the_process_beyond_the_first_life_of_its_token() -> Result<()> {
+    const LIFE: u64 = 9;
+    let mut scene = Scene::set().await?;
+    scene.stage.store.set_token_ttl(LIFE);
+    dynamic(&scene.stage.store, 3600);
+    let volume = scene.stage.volume(CREDS)?;
+    let begin = Instant::now();
+    let before = scene.stage.mount(&volume).await?.files()?;
+    eventually(WAIT, "a time beyond the token's first life", async || {
+        ensure!(scene.stage.asked("auth/token/renew-self") > 0);
+        ensure!(begin.elapsed() > Duration::from_secs(LIFE + 1));
+        Ok(())
+    })
+    .await?;
+    scene.stage.provider.kill()?;
+    scene.stage.start_again().await?;
+    assert_eq!(scene.stage.mount(&volume).await?.files()?, before);
+    assert_eq!(
+        (
+            scene.stage.asked("database/creds/app"),
+            scene.stage.store.logins()
+        ),
+        (1, 1)
+    );
+    Ok(())
+}
+
+/// A file that is damaged, or sealed with another key, costs a warning and new leases, never a mount.
 #[tokio::test]
 async fn a_damaged_state_is_warned_about_and_replaced() -> Result<()> {
     let mut scene = Scene::set().await?;

@@ -19,6 +19,7 @@ const EXPOSED: &str = "\
 1 provider/src/cli/mount/files.rs
 1 provider/src/mounter.rs
 3 provider/src/proof.rs
+3 provider/src/state/record.rs
 2 provider/src/vault/endpoint.rs
 1 provider/src/vault/session/login.rs
 1 provider/src/volumes.rs

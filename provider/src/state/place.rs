@@ -19,7 +19,7 @@ const NAME: &str = "issued.v1";
 const STALE: Duration = Duration::from_secs(60);
 
 /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of Linux's `statfs`.
-const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// Why there can be no state.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,6 @@ fn remove_stale(directory: &Path, prefix: &str) {
 
 fn is_in_memory(directory: &Path) -> io::Result<bool> {
     let file_system = rustix::fs::fstatfs(File::open(directory)?)?;
-    // The type is signed on some architectures.
-    let magic = u64::from_ne_bytes(i64::from(file_system.f_type).to_ne_bytes()) & 0xffff_ffff;
-    Ok(IN_MEMORY.contains(&magic))
+    let magic = u32::try_from(file_system.f_type);
+    Ok(magic.is_ok_and(|magic| IN_MEMORY.contains(&magic)))
 }

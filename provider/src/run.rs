@@ -30,8 +30,9 @@ use crate::vault::reads::Reads;
 use crate::vault::session::Sessions;
 use crate::version_key::{KeyOrigin, VersionKeys};
 
-/// How often tokens with leases are looked at and old entries are dropped.
-const MAINTENANCE: Duration = Duration::from_secs(5);
+/// How often tokens with leases are looked at and old entries are dropped: often enough for tokens of some
+/// seconds.
+const MAINTENANCE: Duration = Duration::from_secs(2);
 
 /// How often leases are looked at: short against the shortest that are of use.
 const TICK: Duration = Duration::from_secs(1);

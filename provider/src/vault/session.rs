@@ -208,7 +208,10 @@ impl Sessions {
         let sessions: Vec<Arc<Session>> = self.lock().values().cloned().collect();
         self.metrics.tokens_cached(sessions.len());
         for session in sessions {
-            let mut state = session.state.lock().await;
+            // Who logs in just now needs no upkeep, and must not hold up that of others.
+            let Ok(mut state) = session.state.try_lock() else {
+                continue;
+            };
             let now = Instant::now();
             let due = state.login.clone().filter(|token| token.wants_renewal(now));
             if let Some(token) = due

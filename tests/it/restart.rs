@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use coffer_tests::driver::ServiceToken;
 use coffer_tests::fixture::{directory, eventually};
-use coffer_tests::scripted::ScriptedStore;
+use coffer_tests::scripted::{Reply, ScriptedStore};
 use serde_json::json;
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::stage::{Stage, leased};
+use crate::stage::{AUDIENCE, Stage, leased};
 
 const CREDS: &str = "- {objectName: user, secretPath: database/creds/app, secretKey: username}\n- {objectName: password, secretPath: database/creds/app, secretKey: password}";
 
@@ -161,6 +162,28 @@ async fn a_lease_outlives_the_process_beyond_the_first_life_of_its_token() -> Re
         ),
         (1, 1)
     );
+    Ok(())
+}
+
+/// X3: nor does the next process give it to somebody whose token is not proven and gets no login.
+#[tokio::test]
+async fn what_was_kept_is_not_given_to_a_forger_by_the_next_process() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    dynamic(&scene.stage.store, 3600);
+    let volume = scene.stage.volume(CREDS)?;
+    let before = scene.stage.mount(&volume).await?.files()?;
+    scene.stage.provider.stop().await?;
+    scene.stage.start_again().await?;
+    let stage = &scene.stage;
+    stage
+        .store
+        .on_login(Reply::errors(403, &["permission denied"]));
+    let mut forged = volume.clone();
+    forged.tokens = Some(vec![ServiceToken::new(AUDIENCE, "junk")]);
+    stage
+        .refused(&forged, Code::Unauthenticated, "login_refused")
+        .await?;
+    assert_eq!(stage.mount(&volume).await?.files()?, before);
     Ok(())
 }
 

@@ -216,3 +216,68 @@ impl StoreToken {
         self.life.is_some() && !self.has_leases() && !self.has_ended(now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use coffer_provider_core::target::Layer;
+    use secrecy::SecretString;
+    use tokio::sync::Notify;
+    use tokio::time::{Instant, advance};
+
+    use super::StoreToken;
+
+    const LIFE: Duration = Duration::from_secs(90);
+
+    fn token() -> StoreToken {
+        let target = Layer::resolve(&[]).unwrap();
+        StoreToken::issued(target, SecretString::from("made-up"), LIFE, true)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_for_its_leases_only_when_it_ages() {
+        let token = token();
+        advance(Duration::from_secs(60)).await;
+        assert!(!token.wants_renewal(Instant::now()), "nothing hangs on it");
+        let told = Arc::new(Notify::new());
+        let lease = token.hold_lease(&told);
+        assert!(token.wants_renewal(Instant::now()));
+        let renewed = token.renewed(LIFE, true);
+        told.notified().await;
+        assert!(!renewed.wants_renewal(Instant::now()), "it is fresh");
+        assert_eq!(
+            token.life().map(|life| life.ends),
+            Some(Instant::now() + LIFE)
+        );
+        drop(lease);
+        assert!(renewed.may_be_revoked(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_renewal_is_not_repeated_and_a_failed_one_after_a_pause() {
+        let told = Arc::new(Notify::new());
+        for (is_refused, again) in [(true, false), (false, true)] {
+            let token = token();
+            let _lease = token.hold_lease(&told);
+            advance(Duration::from_secs(60)).await;
+            token.renewal_failed(is_refused, 0.0);
+            assert!(!token.wants_renewal(Instant::now()));
+            advance(Duration::from_secs(5)).await;
+            assert_eq!(
+                token.wants_renewal(Instant::now()),
+                again,
+                "refused: {is_refused}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_grant_near_the_longest_life_is_the_last() {
+        for (granted, renewable) in [(30, true), (29, false)] {
+            let renewed = token().renewed(Duration::from_secs(granted), true);
+            assert_eq!(renewed.is_renewable(), renewable, "{granted} s");
+        }
+    }
+}

@@ -22,7 +22,7 @@ const WAIT: Duration = Duration::from_secs(20);
 struct Scene {
     stage: Stage,
     state: TempDir,
-    _key: TempDir,
+    key: TempDir,
 }
 
 impl Scene {
@@ -39,11 +39,7 @@ impl Scene {
         stage.provider.settled().await?;
         let log = stage.provider.log();
         ensure!(!log.contains("not kept over a restart"), "{log}");
-        Ok(Self {
-            stage,
-            state,
-            _key: key,
-        })
+        Ok(Self { stage, state, key })
     }
 
     fn file(&self) -> PathBuf {
@@ -184,6 +180,30 @@ async fn what_was_kept_is_not_given_to_a_forger_by_the_next_process() -> Result<
         .refused(&forged, Code::Unauthenticated, "login_refused")
         .await?;
     assert_eq!(stage.mount(&volume).await?.files()?, before);
+    Ok(())
+}
+
+/// A version key that comes after the start opens the state then; until it does nothing is overwritten.
+#[tokio::test]
+async fn a_version_key_that_comes_late_still_opens_the_state() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    dynamic(&scene.stage.store, 3600);
+    let volume = scene.stage.volume(CREDS)?;
+    let before = scene.stage.mount(&volume).await?.files()?;
+    scene.stage.provider.stop().await?;
+    let (key, away) = (scene.key.path().join("key"), scene.key.path().join("away"));
+    std::fs::rename(&key, &away)?;
+    scene.stage.start_again().await?;
+    scene.stage.mount(&scene.stage.volume(CREDS)?).await?;
+    std::fs::rename(&away, &key)?;
+    eventually(WAIT, "a state that is taken over", async || {
+        let log = scene.stage.provider.log();
+        ensure!(log.contains("took over what was issued before"), "{log}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(scene.stage.mount(&volume).await?.files()?, before);
+    assert_eq!(scene.stage.asked("database/creds/app"), 2);
     Ok(())
 }
 

@@ -252,7 +252,7 @@ async fn the_lease_of_a_failed_mount_is_not_in_the_state() -> Result<()> {
     Ok(())
 }
 
-/// A10: neither credentials nor tokens are readable in the file, and nobody else may open it.
+/// Neither credentials nor tokens are readable in the file, and nobody else may open it.
 #[tokio::test]
 async fn the_state_tells_nothing() -> Result<()> {
     use std::os::unix::fs::PermissionsExt;

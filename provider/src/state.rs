@@ -110,7 +110,6 @@ impl State {
 
     /// Takes over what a process before this one kept, once: with the key, if there is one.
     pub async fn load(&self, key: &VersionKey) {
-        self.loaded.store(true, Ordering::Relaxed);
         match self.read(key) {
             Ok((stored, tokens)) => {
                 let all = stored.len();
@@ -125,6 +124,7 @@ impl State {
                 );
             }
         }
+        self.loaded.store(true, Ordering::Relaxed);
     }
 
     /// Writes behind changes, for ever.

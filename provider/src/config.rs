@@ -75,6 +75,10 @@ pub struct Config {
     pub events: bool,
     /// Token keys from a file instead of the API server.
     pub jwks_file: Option<PathBuf>,
+    /// Where what was issued is kept over restarts; none for nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// The node whose pods are watched; none for no watch.
+    pub watched_node: Option<String>,
     /// How long what is in flight may finish at shutdown.
     pub drain: Duration,
     /// What is accepted but worth a warning.
@@ -142,6 +146,8 @@ impl Config {
             hmac_refresh: reader.duration("hmac-refresh"),
             events: reader.flag("events"),
             jwks_file: reader.text("jwks-file").map(PathBuf::from),
+            state_dir: state_dir(&mut reader, sources),
+            watched_node: watched_node(&mut reader),
             drain: reader.duration("drain"),
             rules: MountRules {
                 dialect,
@@ -206,6 +212,37 @@ fn health_addr(reader: &mut values::Reader<'_>) -> Vec<SocketAddr> {
         );
         Vec::new()
     })
+}
+
+/// The one option of which an empty value says something.
+fn state_dir(reader: &mut values::Reader<'_>, sources: &Sources) -> Option<PathBuf> {
+    let text = match reader.text("state-dir") {
+        None if sources.is_emptied("state-dir") => return None,
+        text => text.unwrap_or_else(|| reader.default_text("state-dir")),
+    };
+    if text != "off" && !text.starts_with('/') {
+        reader.problem(
+            "state-dir",
+            format!("\"{}\" is no absolute path", shown(&text)),
+            "write the path of a directory on a tmpfs, or off",
+        );
+    }
+    (text != "off").then(|| PathBuf::from(text))
+}
+
+fn watched_node(reader: &mut values::Reader<'_>) -> Option<String> {
+    let node = reader.text("node-name");
+    if !reader.flag("watch-pods") {
+        return None;
+    }
+    if node.is_none() {
+        reader.problem(
+            "node-name",
+            "is empty, but --watch-pods needs it",
+            "set COFFER_NODE_NAME from the pod's spec.nodeName",
+        );
+    }
+    node
 }
 
 fn log_level(reader: &mut values::Reader<'_>) -> ParsedLevel {

@@ -4,6 +4,7 @@
 //! Every request has a time limit and is counted. What is done with the answers is decided elsewhere.
 
 mod events;
+mod pods;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use crate::ports::{TokenRequests, VersionKeyStore};
 use crate::proof::{IssuerKeys, KeySource};
 
 pub use events::EventWriter;
+pub use pods::{NodePods, node_pods};
 
 /// The longest that a request may take.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -19,6 +19,8 @@ pub mod kube;
 pub mod metrics;
 /// A Mount from its strings to its files.
 pub mod mounter;
+/// Which pods of this node are gone, so that what was issued for them is given back.
+pub mod pods;
 /// What is needed from outside besides stores.
 pub mod ports;
 /// Proves service account tokens against the cluster's keys.
@@ -29,6 +31,8 @@ pub mod run;
 pub mod server;
 /// The unix socket: private from birth, taken over by rename, root or own uid only.
 pub mod socket;
+/// What was issued for pods, sealed over restarts.
+pub mod state;
 /// From the reason of a failed Mount to its gRPC code.
 pub mod status;
 /// Logs: JSON or text on stdout, one line per Mount, never payload.

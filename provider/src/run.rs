@@ -2,6 +2,8 @@
 //!
 //! At the end: stop accepting, finish what is in flight, give back the tokens on which nothing hangs.
 
+mod upkeep;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,28 +14,26 @@ use coffer_provider_core::problem::Problem;
 use coffer_provider_core::target::Address;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Readiness};
 use crate::config::{Config, HmacSource};
-use crate::events::{Events, Worker};
-use crate::kube::{self, Cluster, EventWriter, KeyFile};
+use crate::events::Events;
+use crate::kube::{self, Cluster, KeyFile};
 use crate::metrics::Metrics;
 use crate::mounter::Mounter;
 use crate::ports::{Chance, Machine, NoTokenRequests, TokenRequests};
 use crate::proof::{KeySource, Prover};
 use crate::server::{Mounts, Provider};
 use crate::socket;
+use crate::state::State;
 use crate::vault::http::Stores;
 use crate::vault::kept::Kept;
 use crate::vault::memory::Memory;
 use crate::vault::reads::{ReadParts, Reads};
 use crate::vault::session::Sessions;
 use crate::version_key::{KeyOrigin, VersionKeys};
-
-/// How often tokens with leases are looked at and old entries are dropped.
-const MAINTENANCE: Duration = Duration::from_secs(5);
+use upkeep::Upkeep;
 
 /// Largest request of the driver: a class is at most 1.5 MiB, escaped twice.
 const MAX_REQUEST: usize = 16 << 20;
@@ -110,7 +110,7 @@ pub fn build(
         Arc::clone(&chance),
         Arc::clone(metrics),
     ));
-    let kept = Arc::new(Kept::default());
+    let kept = Arc::new(Kept::new(Arc::clone(&chance), Arc::clone(metrics)));
     let reads = ReadParts {
         stores: Arc::clone(&stores),
         sessions: Arc::clone(&sessions),
@@ -191,7 +191,7 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     readiness.config_parsed();
     let listener = listen(&config.health_addr).await?;
     let cluster = cluster(&config, &metrics).await;
-    let (events, events_writer) = events(&config, cluster.as_ref());
+    let (events, writer) = upkeep::events(&config, cluster.as_ref());
     let parts = build(&config, cluster, Arc::new(Machine), &metrics)
         .map_err(|problems| anyhow!(join(&problems)))?;
     // The socket comes last: it replaces that of a provider that may be serving, which no failure undoes.
@@ -211,8 +211,9 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
         socket: config.endpoint.clone(),
     };
     let admin = tokio::spawn(admin::serve(listener, Arc::new(admin), admin_stop.clone()));
-    let mut upkeep = upkeep(&parts, &config, &metrics, &readiness);
-    upkeep.extend(events_writer);
+    let upkeep = Upkeep::new(&config, &parts, &metrics, &readiness, writer).await;
+    let state = upkeep.state();
+    let mut upkeep = tokio::spawn(upkeep.run());
     let service = service(&config, &parts, metrics, events, give_up.clone());
     announce(&config);
     tokio::spawn(watch_shutdown(
@@ -224,50 +225,24 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>, stops: Signals) -> any
     ));
     let served = tonic::transport::Server::builder()
         .max_concurrent_streams(None)
-        .serve_with_incoming_shutdown(service, incoming, stop.clone().cancelled_owned())
-        .await;
+        .serve_with_incoming_shutdown(service, incoming, stop.clone().cancelled_owned());
+    let served = tokio::select! {
+        served = served => served.context("serving the driver ended"),
+        // Without it leases would end under their pods, and nobody would see why.
+        _ = &mut upkeep => Err(anyhow!("the upkeep of leases and keys ended: this is a bug, report it")),
+    };
     let asked = stop.is_cancelled();
-    upkeep.iter().for_each(JoinHandle::abort);
-    farewell(&parts).await;
+    upkeep.abort();
+    farewell(&parts, state).await;
     admin_stop.cancel();
     let _ = admin.await;
     drop(file);
-    served.context("serving the driver ended")?;
+    served?;
     if asked {
         Ok(())
     } else {
         Err(anyhow!("the socket's listener ended by itself"))
     }
-}
-
-/// Where Events go, and the task that writes them if they are asked for and can be.
-fn events(config: &Config, cluster: Option<&Cluster>) -> (Events, Option<JoinHandle<()>>) {
-    let cluster = match cluster {
-        Some(cluster) if config.events => cluster.clone(),
-        None if config.events => {
-            tracing::warn!("--events: there is no API server to write events to");
-            return (Events::off(), None);
-        }
-        _ => return (Events::off(), None),
-    };
-    // The name of our pod, or of our node where the pod has the host's network.
-    let instance = rustix::system::uname().nodename().to_string_lossy().into();
-    let chance: Arc<dyn Chance> = Arc::new(Machine);
-    let (events, waiting) = Events::queue(Arc::clone(&chance));
-    let cluster = Arc::new(EventWriter::new(cluster, instance));
-    let writer = tokio::spawn(Worker::new(waiting, cluster, chance).run());
-    (events, Some(writer))
-}
-
-/// Ages grow between Mounts, so they are looked at when somebody asks.
-fn observe_volumes(metrics: &Metrics, mounter: &Arc<Mounter>) {
-    let mounter = Arc::downgrade(mounter);
-    metrics.before_scrape(move |metrics| {
-        if let Some(mounter) = mounter.upgrade() {
-            let standing = mounter.standing();
-            metrics.refresh_observed(standing.oldest, standing.failing);
-        }
-    });
 }
 
 /// What the driver calls.
@@ -299,32 +274,8 @@ fn announce(config: &Config) {
     );
 }
 
-/// Starts what runs beside the Mounts until it is aborted.
-fn upkeep(
-    parts: &Parts,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    readiness: &Arc<Readiness>,
-) -> Vec<JoinHandle<()>> {
-    observe_volumes(metrics, &parts.mounter);
-    let background = tokio::spawn(background(
-        Arc::clone(&parts.mounter),
-        Arc::clone(&parts.sessions),
-        Arc::clone(&parts.kept),
-        Arc::clone(&parts.memory),
-        Arc::clone(metrics),
-    ));
-    parts.prover.fetch_soon();
-    let keeper = tokio::spawn(keep_key(
-        Arc::clone(&parts.keys),
-        Arc::clone(readiness),
-        config.hmac_refresh,
-    ));
-    vec![background, keeper]
-}
-
-/// Gives back the tokens on which nothing hangs.
-async fn farewell(parts: &Parts) {
+/// Gives back the tokens on which nothing hangs, and writes down what leases hang on.
+async fn farewell(parts: &Parts, state: Option<Arc<State>>) {
     let farewell = async {
         parts.reads.shut_down().await;
         parts.sessions.shut_down().await;
@@ -333,29 +284,9 @@ async fn farewell(parts: &Parts) {
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not every token could be given back in time");
     }
-}
-
-async fn background(
-    mounter: Arc<Mounter>,
-    sessions: Arc<Sessions>,
-    kept: Arc<Kept>,
-    memory: Arc<Memory>,
-    metrics: Arc<Metrics>,
-) {
-    loop {
-        tokio::time::sleep(MAINTENANCE).await;
-        mounter.sweep();
-        kept.sweep();
-        memory.sweep();
-        metrics.leases_tracked(kept.leases());
-        sessions.maintain().await;
+    if let Some(state) = state {
+        state.close().await;
     }
-}
-
-async fn keep_key(keys: Arc<VersionKeys>, readiness: Arc<Readiness>, pause: Duration) {
-    keys.settle().await;
-    readiness.version_key_settled();
-    keys.keep(pause).await;
 }
 
 /// First request: no new work, finish what is in flight. Second: out at once.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use coffer_provider_core::version::VersionKey;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 use crate::ports::VersionKeyStore;
@@ -37,6 +37,7 @@ pub struct VersionKeys {
     current: RwLock<Option<Arc<VersionKey>>>,
     /// Turns true when the start has looked for the key, found or not.
     settled: watch::Sender<bool>,
+    loaded: Notify,
 }
 
 impl VersionKeys {
@@ -47,6 +48,7 @@ impl VersionKeys {
             origin,
             current: RwLock::new(None),
             settled: watch::Sender::new(false),
+            loaded: Notify::new(),
         }
     }
 
@@ -77,6 +79,23 @@ impl VersionKeys {
         let mut settled = self.settled.subscribe();
         // Without a start nobody settles anything; then the key is absent.
         let _ = tokio::time::timeout(START_PATIENCE, settled.wait_for(|settled| *settled)).await;
+    }
+
+    /// Whether the next process will find the same key.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        !matches!(self.origin, KeyOrigin::Generated)
+    }
+
+    /// Waits, for ever if need be, until there is a key.
+    pub async fn had(&self) -> Arc<VersionKey> {
+        loop {
+            let loaded = self.loaded.notified();
+            if let Some(key) = self.current() {
+                return key;
+            }
+            loaded.await;
+        }
     }
 
     /// Looks at the origin for ever, every `pause`; sooner while there is no key.
@@ -112,6 +131,7 @@ impl VersionKeys {
         };
         let key = VersionKey::new(bytes).ok_or("the version key is empty")?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
+        self.loaded.notify_waiters();
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod engines;
 mod events;
 mod examples;
 mod flags;
+mod leases;
 mod optional;
 mod parameters;
 mod rows;

@@ -52,6 +52,8 @@ mod redirects;
 mod refresh;
 /// Which requests a class needs, and how often they are sent.
 mod requests;
+/// What was issued, over a restart of the provider.
+mod restart;
 /// Too few descriptors, and a log that nobody takes.
 mod scarcity;
 /// Logins: shared, renewed, refused.

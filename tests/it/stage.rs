@@ -30,6 +30,7 @@ pub(crate) struct Stage {
     pub(crate) driver: Driver,
     /// Holds the issuer's keys as long as the provider may read them.
     _keys: TempDir,
+    arguments: Vec<String>,
 }
 
 impl Stage {
@@ -70,6 +71,7 @@ impl Stage {
             all.extend(["-jwks-file", jwks]);
         }
         all.extend(arguments);
+        let arguments = all.iter().map(|&one| one.to_owned()).collect();
         let provider = ProviderProcess::start(&all, environment).await?;
         let driver = provider.driver()?;
         Ok(Self {
@@ -78,7 +80,17 @@ impl Stage {
             provider,
             driver,
             _keys: place,
+            arguments,
         })
+    }
+
+    /// Starts the provider again, with the same arguments, after it has ended.
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        self.provider = ProviderProcess::start(&arguments, &[]).await?;
+        self.provider.settled().await?;
+        self.driver = self.provider.driver()?;
+        Ok(())
     }
 
     /// A volume of a new pod of `shop/web` with a token of its own.

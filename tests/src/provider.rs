@@ -115,6 +115,8 @@ impl ProviderProcess {
             .env_clear()
             .env("HOME", directory.path())
             .envs(NO_MEMORY)
+            // The default is one place for the whole machine, which cases must not share.
+            .env("COFFER_STATE_DIR", "off")
             .envs(environment.iter().copied())
             .current_dir(directory.path());
         let (name, place) = ("coffer-provider", directory.path());

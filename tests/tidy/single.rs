@@ -20,6 +20,7 @@ const EXPOSED: &str = "\
 1 provider/src/mounter.rs
 3 provider/src/proof.rs
 1 provider/src/proof/seen.rs
+3 provider/src/state/record.rs
 2 provider/src/vault/endpoint.rs
 1 provider/src/vault/reads/answer.rs
 1 provider/src/volumes.rs

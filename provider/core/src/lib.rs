@@ -20,6 +20,8 @@ pub mod fault;
 pub mod file;
 /// JSON as Go's encoding/json writes it.
 pub mod gojson;
+/// The life of what was issued for a pod: keep, renew, issue anew.
+pub mod issued;
 /// The reply of a Mount, all or nothing but for objects that are marked optional.
 pub mod mount;
 /// Which news of a volume's republishes are told.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::fault::{Fault, Reason};
 use crate::gojson::Json;
 use crate::problem::one_line;
+use crate::secret::SecretBytes;
 
 /// The usable answer to one request.
 ///
@@ -72,6 +73,12 @@ impl Response {
         Ok(Self {
             fields: Json::Object([("data".to_owned(), json)].into()),
         })
+    }
+
+    /// The whole reply as JSON, from which [`Self::read`] makes an equal one.
+    #[must_use]
+    pub fn to_document(&self) -> SecretBytes {
+        SecretBytes::new(self.fields.to_bytes())
     }
 
     /// The data; none when absent or null.

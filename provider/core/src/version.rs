@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
-use ring::hmac;
+use ring::{hkdf, hmac};
 use zeroize::Zeroizing;
 
 use crate::gojson::write_string;
@@ -21,6 +21,18 @@ impl VersionKey {
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (!bytes.is_empty()).then(|| Self(Zeroizing::new(bytes)))
+    }
+
+    /// A key for another purpose by HKDF-SHA-256: it tells nothing of this one or of those for other
+    /// purposes and salts. None only if the library fails.
+    #[must_use]
+    pub fn derive(&self, salt: &[u8], purpose: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+        let mut derived = Zeroizing::new([0; 32]);
+        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(&self.0);
+        let purpose = [purpose];
+        let key = secret.expand(&purpose, hkdf::HKDF_SHA256).ok()?;
+        key.fill(derived.as_mut()).ok()?;
+        Some(derived)
     }
 }
 
@@ -175,5 +187,19 @@ mod tests {
     fn an_empty_key_is_no_key() {
         assert!(VersionKey::new(Vec::new()).is_none());
         assert!(VersionKey::new(vec![0]).is_some());
+    }
+
+    #[test]
+    fn derived_keys_differ_by_key_salt_and_purpose_and_are_the_same_each_time() {
+        let derive = |key: &[u8], salt: &[u8], purpose: &[u8]| {
+            let key = VersionKey::new(key.to_vec()).unwrap();
+            *key.derive(salt, purpose).unwrap()
+        };
+        let one = derive(b"k", b"s", b"p");
+        assert_eq!(one, derive(b"k", b"s", b"p"));
+        for (key, salt, purpose) in [("l", "s", "p"), ("k", "t", "p"), ("k", "s", "q")] {
+            let other = derive(key.as_bytes(), salt.as_bytes(), purpose.as_bytes());
+            assert_ne!(one, other, "{key} {salt} {purpose}");
+        }
     }
 }

@@ -89,6 +89,12 @@ impl Sources {
         .find(|value| !value.is_empty())
     }
 
+    /// Whether a flag or the file gives an option an empty value and nothing stronger gives one.
+    pub(super) fn is_emptied(&self, name: &str) -> bool {
+        let given = self.flags.get(name).or_else(|| self.file.get(name));
+        given.is_some_and(String::is_empty)
+    }
+
     /// Our own name first, then the peers'. Under `openbao` BAO_ comes before VAULT_, as in its library.
     fn in_environment(&self, option: &OptionSpec) -> Option<&String> {
         let mut names = vec![own_variable(option)];

@@ -445,6 +445,19 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Largest reply to the driver: its --max-call-recv-msg-size",
     ),
     option(
+        "state-dir",
+        Text,
+        "/run/coffer",
+        "Directory on a tmpfs for what was issued, sealed over restarts; empty or off: none",
+    ),
+    option(
+        "watch-pods",
+        Bool,
+        "false",
+        "Watch this node's pods and revoke the leases of those that are gone",
+    ),
+    option("node-name", Text, "", "Name of this node, for --watch-pods"),
+    option(
         "drain",
         Duration,
         "20s",

@@ -430,3 +430,44 @@ fn a_misspelt_flag_is_told_with_the_one_that_was_meant() {
     );
     assert_eq!(config(&["-cache-size", "-10"], &[], "").cache_size, 0);
 }
+
+#[test]
+fn state_has_a_place_unless_an_empty_one_is_given() {
+    let place = |arguments: &[&str], environment: &[(&str, &str)], file: &str| {
+        let place = config(arguments, environment, file).state_dir;
+        place
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
+    };
+    let variable = "COFFER_STATE_DIR";
+    for (arguments, environment, file, expected) in [
+        (&[][..], &[][..], "", "/run/coffer"),
+        (&["--state-dir=/a"], &[], "", "/a"),
+        (&["--state-dir="], &[], "", ""),
+        (&["--state-dir=off"], &[], "", ""),
+        (&[], &[(variable, "off")], "", ""),
+        (&[], &[(variable, "/b")], "", "/b"),
+        (&[], &[(variable, "")], "", "/run/coffer"),
+        (&[], &[], "state-dir: ''", ""),
+        (&["--state-dir=/a"], &[], "state-dir: ''", "/a"),
+    ] {
+        let found = place(arguments, environment, file);
+        assert_eq!(found, expected, "{arguments:?} {environment:?} {file}");
+    }
+    assert_eq!(problems(&["--state-dir=run"]), ["--state-dir"]);
+}
+
+#[test]
+fn pods_are_watched_only_where_the_node_is_known() {
+    let node = |arguments: &[&str], environment: &[(&str, &str)]| {
+        config(arguments, environment, "").watched_node
+    };
+    let variable = [("COFFER_NODE_NAME", "n1")];
+    assert_eq!(node(&["--node-name=n1"], &[]), None);
+    assert_eq!(
+        node(&["--watch-pods", "--node-name=n1"], &[]).as_deref(),
+        Some("n1")
+    );
+    assert_eq!(node(&["--watch-pods"], &variable).as_deref(), Some("n1"));
+    assert_eq!(problems(&["--watch-pods"]), ["--node-name"]);
+}

@@ -193,18 +193,35 @@ pub fn revoke_self(target: &Target, token: &SecretString) -> Result<Prepared, Fa
     )
 }
 
+/// Renews one lease by its own default.
+///
+/// # Errors
+/// When the target cannot be written into a request.
+pub fn renew_lease(target: &Target, token: &SecretString, lease: &str) -> Result<Prepared, Fault> {
+    on_lease(target, token, "sys/leases/renew", lease)
+}
+
 /// Gives one lease back.
 ///
 /// # Errors
 /// When the target cannot be written into a request.
 pub fn revoke_lease(target: &Target, token: &SecretString, lease: &str) -> Result<Prepared, Fault> {
+    on_lease(target, token, "sys/leases/revoke", lease)
+}
+
+fn on_lease(
+    target: &Target,
+    token: &SecretString,
+    path: &'static str,
+    lease: &str,
+) -> Result<Prepared, Fault> {
     let members = [("lease_id".to_owned(), Json::String(lease.to_owned()))];
     let body = Json::Object(members.into()).to_bytes();
     prepare(
         target,
         Some(token),
         Fixed {
-            path: "sys/leases/revoke",
+            path,
             method: RequestMethod::PUT,
             body: Some(body),
         },

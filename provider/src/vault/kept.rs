@@ -1,25 +1,43 @@
 //! What was issued for a pod, kept for that pod until its time comes: leases, certificates, and the
 //! answers to requests that write.
 //!
-//! In memory only. An entry is never given to another pod or identity.
+//! When that is, is decided in the core (`issued`). An entry is never given to another pod or identity.
+//! How it survives a restart is in `state`, how its lease is kept up in `kept/upkeep.rs`.
+
+mod entry;
+mod stored;
+mod upkeep;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_provider_core::auth::Identity;
+use coffer_provider_core::issued::{Decision, Moment, Term};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::Response;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::session::{LeaseGuard, StoreToken};
+use super::session::{Proof, StoreToken};
+use crate::metrics::{CacheName, Metrics};
+use crate::ports::Chance;
+use entry::{Entry, Hold};
 
-/// How long an entry without a lease is kept that nobody asks for. Drivers up to 1.5.6 ask once per
-/// poll interval, which can be hours.
-const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub use stored::{Stored, StoredToken};
+pub use upkeep::LeaseKeeper;
 
 /// The most entries. A node runs some hundred pods.
 const MAX_ENTRIES: usize = 20_000;
+
+/// Moments count from so long before the process, because what another one kept began before it.
+const BEFORE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The longest that a request waits for what a process before this one kept.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For whom something was issued, and what.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -37,125 +55,221 @@ pub struct KeptKey {
 pub struct Issued {
     /// The answer, unchanged until it is due.
     pub response: Arc<Response>,
-    /// The token that the lease hangs on.
-    pub token: Arc<StoreToken>,
-    due: Option<Instant>,
-    /// End of its life; until then a pod may run on it, even if it is issued anew.
-    ends: Option<Instant>,
-    used: Instant,
-    /// Another Mount than the one that caused it was given it.
-    shared: bool,
-    _lease: Option<Arc<LeaseGuard>>,
+    hold: Option<Arc<Hold>>,
 }
 
 /// Everything that was issued and is still kept.
-#[derive(Default)]
 pub struct Kept {
-    entries: Mutex<HashMap<KeptKey, Issued>>,
+    entries: Mutex<Entries>,
+    start: Instant,
+    chance: Arc<dyn Chance>,
+    metrics: Arc<Metrics>,
+    /// Woken when a Mount finds a lease that is to be renewed.
+    wanted: Notify,
+    /// Woken by every change that a restart must not lose.
+    changed: Arc<Notify>,
+    /// False while what a process before this one kept is not there yet.
+    opened: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_key: HashMap<KeptKey, Entry>,
+    /// Leases that newer ones replaced: a pod runs on them until it has read its files again.
+    past: Vec<Past>,
+    count: u64,
+}
+
+struct Past {
+    pod: String,
+    lease: Option<String>,
+    hold: Arc<Hold>,
+    ends: Option<Moment>,
+}
+
+impl Issued {
+    /// The lease and the token that it hangs on; none when there is no lease.
+    #[must_use]
+    pub fn lease(&self) -> Option<(Arc<StoreToken>, String)> {
+        let lease = self.response.lease()?;
+        Some((Arc::clone(&self.hold.as_ref()?.token), lease.id))
+    }
 }
 
 impl Kept {
-    /// What was issued for this key, if it is not due yet and its token lives.
+    /// Nothing is kept at first.
     #[must_use]
-    pub fn get(&self, key: &KeptKey) -> Option<Issued> {
-        let now = Instant::now();
-        let mut entries = self.lock();
-        let issued = entries.get_mut(key)?;
-        if issued.is_due(now) {
-            return None;
+    pub fn new(chance: Arc<dyn Chance>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            entries: Mutex::default(),
+            start: chance.instant(),
+            chance,
+            metrics,
+            wanted: Notify::new(),
+            changed: Arc::default(),
+            opened: watch::Sender::new(true),
         }
-        issued.used = now;
-        issued.shared = true;
-        Some(issued.clone())
     }
 
-    /// Keeps what was just issued, for `life` from now, which is two thirds of its own, or for as long as
-    /// the pod asks.
+    /// Lets requests wait from now on for what a process before this one kept.
+    pub fn await_stored(&self) {
+        self.opened.send_replace(false);
+    }
+
+    /// Ends that wait.
+    pub fn open(&self) {
+        self.opened.send_replace(true);
+    }
+
+    /// Waits until what a process before this one kept is there, or it is known that there is nothing; not
+    /// for long, because a pod's start is worth more.
+    pub async fn opened(&self) {
+        let mut opened = self.opened.subscribe();
+        let _ = tokio::time::timeout(PATIENCE, opened.wait_for(|opened| *opened)).await;
+    }
+
+    /// What was issued for this key, if it need not be issued anew.
+    #[must_use]
+    pub fn get(&self, key: &KeptKey) -> Option<Issued> {
+        let now = self.now();
+        let mut entries = self.lock();
+        let entry = entries.by_key.get_mut(key)?;
+        match entry.decide(now, self.start) {
+            Decision::Keep => {}
+            Decision::Renew => self.wanted.notify_one(),
+            Decision::Reissue | Decision::Gone => return None,
+        }
+        Some(entry.answer(now))
+    }
+
+    /// What was issued for this key and has not ended, after the store gave no usable answer to the request
+    /// that was to replace it. For a while, which grows, [`Self::get`] gives it again without such a request.
+    #[must_use]
+    pub fn until_end(&self, key: &KeptKey) -> Option<Issued> {
+        let now = self.now();
+        let mut entries = self.lock();
+        let entry = entries.by_key.get_mut(key)?;
+        if entry.has_ended(now, self.start) {
+            return None;
+        }
+        entry.term.failed(now, self.chance.random());
+        Some(entry.answer(now))
+    }
+
+    /// Keeps what was just issued to a login with this proof, for `life` from now, which is two thirds of
+    /// its own, or for as long as the pod asks.
     pub fn put(
         &self,
         key: KeptKey,
+        proof: Proof,
         response: Arc<Response>,
         token: Arc<StoreToken>,
         life: Option<Duration>,
     ) {
-        let now = Instant::now();
-        let lease = response.lease().map(|_| Arc::new(token.hold_lease()));
-        let issued = Issued {
+        let now = self.now();
+        let lease = response.lease();
+        // A token that the answer brings hangs on ours as a lease does.
+        let holds = lease.is_some() || response.auth().is_some();
+        let renewable = lease.is_some_and(|lease| lease.renewable);
+        let whole = life.map(|life| life + life / 2);
+        let term = Term::issued(now, whole, renewable, self.chance.random());
+        let hold = holds.then(|| Arc::new(Hold::new(token, &self.changed)));
+        let mut entries = self.lock();
+        if entries.by_key.len() >= MAX_ENTRIES && !entries.by_key.contains_key(&key) {
+            self.forget_oldest(&mut entries);
+        }
+        entries.count += 1;
+        let entry = Entry {
+            number: entries.count,
+            proof,
             response,
-            token,
-            due: life.map(|life| now + life),
-            ends: life.map(|life| now + life + life / 2),
+            hold,
+            term,
+            made: now,
             used: now,
             shared: false,
-            _lease: lease,
         };
-        let mut entries = self.lock();
-        if entries.len() >= MAX_ENTRIES && !entries.contains_key(&key) {
-            forget_oldest(&mut entries);
+        let pod = key.pod.clone();
+        if let Some(old) = entries.by_key.insert(key, entry) {
+            entries.outlive(pod, old);
         }
-        entries.insert(key, issued);
+        drop(entries);
+        self.changed.notify_one();
     }
 
     /// Forgets what was issued in a Mount that failed, and hands it back for revoking; not if another
     /// volume of the pod has got it meanwhile.
     #[must_use]
     pub fn take(&self, key: &KeptKey) -> Option<Issued> {
+        let now = self.now();
         let mut entries = self.lock();
-        if entries.get(key)?.shared {
+        if entries.by_key.get(key)?.shared {
             return None;
         }
-        entries.remove(key)
-    }
-
-    /// Drops what has ended or is long unused.
-    pub fn sweep(&self) {
-        let now = Instant::now();
-        self.lock().retain(|_, issued| {
-            !issued.has_ended(now)
-                && (issued.has_lease() || now.duration_since(issued.used) < FORGET_AFTER)
-        });
+        let mut taken = entries.by_key.remove(key)?;
+        drop(entries);
+        self.changed.notify_one();
+        Some(taken.answer(now))
     }
 
     /// How many leases are among the entries.
     #[must_use]
     pub fn leases(&self) -> usize {
-        self.lock()
-            .values()
-            .filter(|issued| issued.has_lease())
-            .count()
+        let entries = self.lock();
+        let leases = entries.by_key.values().filter(|entry| entry.has_lease());
+        leases.count()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<KeptKey, Issued>> {
+    /// Makes room: what has no lease goes first, then what was not asked for the longest.
+    fn forget_oldest(&self, entries: &mut Entries) {
+        let oldest = entries
+            .by_key
+            .iter()
+            .min_by_key(|(_, entry)| (entry.has_lease(), entry.used))
+            .map(|(key, _)| key.clone());
+        let Some((key, entry)) = oldest.and_then(|key| entries.by_key.remove_entry(&key)) else {
+            return;
+        };
+        self.metrics.cache_evicted(CacheName::Memory);
+        if entry.has_lease() {
+            tracing::warn!(
+                "more leases than can be kept: one is renewed no more and will be issued anew at its pod's next republish"
+            );
+        }
+        entries.outlive(key.pod, entry);
+    }
+
+    fn now(&self) -> Moment {
+        moment(self.chance.instant(), self.start)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Issued {
-    fn is_due(&self, now: Instant) -> bool {
-        self.due.is_some_and(|due| now >= due) || self.has_ended(now)
-    }
-
-    fn has_ended(&self, now: Instant) -> bool {
-        self.ends.is_some_and(|ends| now >= ends) || (self.has_lease() && self.token.has_ended(now))
-    }
-
-    const fn has_lease(&self) -> bool {
-        self._lease.is_some()
+impl Entries {
+    /// Holds the token of a lease that nobody is given any more, because a pod may still run on it.
+    fn outlive(&mut self, pod: String, entry: Entry) {
+        let ends = entry.term.ends();
+        if let Some(hold) = entry.hold
+            && self.past.len() < MAX_ENTRIES
+        {
+            let lease = entry.response.lease().map(|lease| lease.id);
+            self.past.push(Past {
+                pod,
+                lease,
+                hold,
+                ends,
+            });
+        }
     }
 }
 
-/// Makes room: what has no lease goes first, then what was not asked for the longest.
-fn forget_oldest(entries: &mut HashMap<KeptKey, Issued>) {
-    let oldest = entries
-        .iter()
-        .min_by_key(|(_, issued)| (issued.has_lease(), issued.used))
-        .map(|(key, issued)| (key.clone(), issued.has_lease()));
-    if let Some((key, had_lease)) = oldest {
-        entries.remove(&key);
-        if had_lease {
-            tracing::warn!(
-                "more leases than can be kept: one will be issued again at its pod's next republish"
-            );
-        }
+/// The moment of an instant.
+fn moment(at: Instant, start: Instant) -> Moment {
+    match at.checked_duration_since(start) {
+        Some(after) => BEFORE + after,
+        None => BEFORE.saturating_sub(start.duration_since(at)),
     }
 }

@@ -125,6 +125,7 @@ impl Reads {
         asker: &Asker,
         requests: &[Arc<Request>],
     ) -> Result<Vec<Answer>, Fault> {
+        self.kept.opened().await;
         let mut answers: Vec<Option<Answer>> = requests
             .iter()
             .map(|request| self.without_asking(asker, request))
@@ -190,11 +191,32 @@ impl Reads {
 
     /// What the store said last, where it may stand in for an answer that did not come.
     fn old_one(&self, asker: &Asker, request: &Request, reason: Reason) -> Option<Answer> {
+        if let Some(issued) = self.issued_until_end(asker, request, reason) {
+            return Some(Ok(issued));
+        }
         let (said, at) = self.memory.last(asker.session.id(), request)?;
         let age = self.chance.instant().saturating_duration_since(at);
         self.rules
             .may_answer_stale(asker.phase, reason, age)
             .then(|| said.map(|read| Fetched::recalled(read, Origin::Stale(reason))))
+    }
+
+    /// What was issued before, is due, and has not ended: it is as good as ever, so that a volume which asks
+    /// for the first time may have it too.
+    fn issued_until_end(
+        &self,
+        asker: &Asker,
+        request: &Request,
+        reason: Reason,
+    ) -> Option<Fetched> {
+        if !reason.is_no_answer() || !asker.session.is_trusted() {
+            return None;
+        }
+        let kept = self.kept.until_end(&kept_key(asker, request))?;
+        Some(Fetched {
+            origin: Origin::Stale(reason),
+            ..Fetched::kept(kept.response)
+        })
     }
 
     /// Asks the store for the requests at these places, side by side.
@@ -258,8 +280,8 @@ impl Reads {
         let Some(issued) = self.kept.take(&kept_key(asker, request)) else {
             return;
         };
-        if let Some(lease) = issued.response.lease() {
-            self.sessions.spawn_revoke_lease(issued.token, lease.id);
+        if let Some((token, lease)) = issued.lease() {
+            self.sessions.spawn_revoke_lease(token, lease);
         }
     }
 

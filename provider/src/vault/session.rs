@@ -25,7 +25,7 @@ use super::memory::{Memory, SessionId};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::{Chance, TokenRequests};
 
-pub use token::{LeaseGuard, StoreToken};
+pub use token::{LeaseGuard, StoreToken, TokenLife};
 
 /// After a refusal, and after a login that a 403 asked for, an identity does not log in again for so
 /// long: one login a minute cannot hurt a store.
@@ -212,7 +212,7 @@ impl Sessions {
         let mut state = session.state.lock().await;
         let now = self.chance.instant();
         match &state.login {
-            Some(newer) if !newer.is_same_as(refused) => return Some(Arc::clone(newer)),
+            Some(newer) if !newer.is_same(refused) => return Some(Arc::clone(newer)),
             Some(_)
                 if state
                     .checked
@@ -332,7 +332,8 @@ impl Sessions {
         jwt: &JwtSource,
         deadline: Instant,
     ) -> Result<Arc<StoreToken>, Fault> {
-        if old.is_renewable(self.chance.instant())
+        if old.is_renewable()
+            && !old.has_ended(self.chance.instant())
             && let Ok(renewed) = self.renew(&old).await
         {
             return Ok(Arc::new(renewed));

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{self as core, Namespace, Secret, ServiceAccount
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::serde::Serialize;
 use k8s_openapi::serde::de::DeserializeOwned;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use super::ApiServer;
@@ -67,6 +67,17 @@ impl ApiServer {
             uid: pod.metadata.uid.context("a pod without uid")?,
             service_account: service_account.to_owned(),
         })
+    }
+
+    /// Deletes a pod at once, as after its grace.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn delete_pod(&self, pod: &Pod) -> Result<()> {
+        let api = Api::<core::Pod>::namespaced(self.client(), &pod.namespace);
+        let now = DeleteParams::default().grace_period(0);
+        api.delete(&pod.name, &now).await?;
+        Ok(())
     }
 
     /// Makes a Secret with text data.

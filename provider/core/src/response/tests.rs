@@ -178,3 +178,21 @@ fn only_a_store_that_says_so_did_nothing() {
         assert_eq!(told, expected, "{status} {body}");
     }
 }
+
+#[test]
+fn a_document_reads_as_the_reply_that_it_was_made_of() {
+    for body in [
+        r#"{"request_id":"r","lease_id":"l/1","lease_duration":60,"renewable":true,"data":{"b":1.0,"a":"<"}}"#,
+        r#"{"any":"thing"}"#,
+        r#"{"auth":{"client_token":"t"},"warnings":["w"],"extra":[1E400]}"#,
+    ] {
+        let first = read(200, body).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let document = first.to_document();
+        let text = std::str::from_utf8(document.expose()).unwrap();
+        let second = read(200, text).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let whole = |response: &Response| response.whole(Dialect::Vault);
+        assert!(whole(&first) == whole(&second), "{body}");
+        assert_eq!(first.lease(), second.lease(), "{body}");
+        assert!(document == second.to_document(), "{body}");
+    }
+}

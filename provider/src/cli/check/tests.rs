@@ -144,14 +144,14 @@ fn unknown_keys_are_warnings_and_under_strict_problems() {
     assert!(report.has_problems() && report.to_json().contains("unknown_key"));
     insta::assert_snapshot!(report.to_text(), @r"
     f:10: problem: SecretProviderClass shop/app: foo.bar: is not known and ignored; remove it [unknown_key]
-    f:19: problem: SecretProviderClass shop/app: objects[1].key: is not known and ignored; remove it [unknown_key]
-    f:20: warning: SecretProviderClass shop/app: objects[1].encoding: has no effect without secretKey; name the key to decode [no_effect]
+    f:18: problem: SecretProviderClass shop/app: objects[1].key: is not known and ignored; remove it [unknown_key]
+    f:19: warning: SecretProviderClass shop/app: objects[1].encoding: has no effect without secretKey; name the key to decode [no_effect]
 
     SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             (whole reply)
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             (whole reply)  no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     2 problems, 1 warning, 1 class
     ");

@@ -187,7 +187,7 @@ impl Reads {
             Repeat::Yes
         };
         // Until the answer is kept nobody may revoke what it may hang on.
-        let _in_use = token.hold_lease();
+        let _in_use = token.hold();
         let began = self.chance.instant();
         let attempt = || self.attempt(asker, token, request);
         let outcome = repeat(
@@ -215,6 +215,7 @@ impl Reads {
                 self.note_per_pod(request);
                 self.kept.put(
                     kept_key(asker, request),
+                    asker.session.key().proof.clone(),
                     Arc::clone(&response),
                     Arc::clone(token),
                     life,

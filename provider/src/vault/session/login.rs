@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffer_provider_core::auth::Identity;
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::gojson::Json;
+use coffer_provider_core::issued::Renewal;
 use coffer_provider_core::response::{Head, Response};
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -92,10 +93,14 @@ impl Sessions {
         Call::upkeep(op, self.chance.instant())
     }
 
-    /// Renews a token by its default.
+    /// Renews a token by its default. A refusal is remembered with the token.
     pub(super) async fn renew(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
         let renewed = self.renew_attempt(token).await;
         self.metrics.renewal(RenewKind::Token, renewed.is_ok());
+        if let Err(fault) = &renewed {
+            let is_refused = Renewal::of_fault(fault.reason) == Renewal::Refused;
+            token.renewal_failed(is_refused, self.chance.instant(), self.chance.random());
+        }
         renewed
     }
 
@@ -107,11 +112,7 @@ impl Sessions {
             .send(&token.target, prepared, self.upkeep(StoreOp::Renew))
             .await
             .map_err(|failed| failed.fault)?;
-        let response = read(&answer).inspect_err(|fault| {
-            if !fault.reason.is_no_answer() {
-                token.renewal_refused();
-            }
-        })?;
+        let response = read(&answer)?;
         let (_, terms) = response
             .auth()
             .and_then(parts)
@@ -143,6 +144,28 @@ impl Sessions {
             .await;
         let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
         self.metrics.revocation(RenewKind::Token, ok);
+    }
+
+    /// Renews a lease by its default.
+    pub async fn renew_lease(&self, token: &StoreToken, lease: &str) -> Renewal {
+        let renewal = self
+            .renew_lease_attempt(token, lease)
+            .await
+            .unwrap_or_else(|fault| Renewal::of_fault(fault.reason));
+        let ok = matches!(renewal, Renewal::Granted(_));
+        self.metrics.renewal(RenewKind::Lease, ok);
+        renewal
+    }
+
+    async fn renew_lease_attempt(&self, token: &StoreToken, lease: &str) -> Result<Renewal, Fault> {
+        let prepared = endpoint::renew_lease(&token.target, token.secret(), lease)?;
+        let answer = self
+            .stores
+            .send(&token.target, prepared, self.upkeep(StoreOp::Renew))
+            .await
+            .map_err(|failed| failed.fault)?;
+        let renewed = read(&answer)?.lease();
+        Ok(renewed.map_or(Renewal::Refused, |lease| Renewal::Granted(lease.life)))
     }
 
     /// Gives a lease back, at best effort.

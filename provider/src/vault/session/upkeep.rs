@@ -1,13 +1,14 @@
 //! What is done with tokens off the mount path: those on which leases hang are renewed, those that nobody
 //! logs in with any more are given back.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout};
 
-use super::{Session, Sessions, StoreToken};
+use super::{Proof, Session, SessionKey, Sessions, StoreToken};
 
 /// How long one renewal may take here; it is tried again at the next round.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,6 +17,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 8;
 
 impl Sessions {
+    /// Takes over a token of a process before this one: it serves the very session that it was made for,
+    /// unless that has logged in meanwhile, and is renewed for its leases like any other.
+    pub async fn restore(self: &Arc<Self>, key: &SessionKey, token: Arc<StoreToken>) {
+        let has_room = self.capacity > 0 && self.lock().len() < self.capacity;
+        if has_room && key.proof != Proof::Given {
+            let session = self.open(key);
+            let mut state = session.state.lock().await;
+            if state.login.is_none() {
+                // The store let its caller in once.
+                session.granted.store(true, Ordering::Relaxed);
+                state.login = Some(token);
+                return;
+            }
+        }
+        self.retire(token);
+    }
+
     /// Renews tokens on which leases hang, so that these do not end with them, and gives back tokens that
     /// are not used any more. Runs every few seconds.
     pub async fn maintain(self: &Arc<Self>) {
@@ -34,7 +52,7 @@ impl Sessions {
     async fn keep_alive(&self, session: &Session) {
         let now = self.chance.instant();
         let due = session.state.lock().await.login.clone();
-        let Some(token) = due.filter(|token| token.needs_renewal(now)) else {
+        let Some(token) = due.filter(|token| token.wants_renewal(now)) else {
             return;
         };
         let Some(renewed) = self.renew_in_time(&token).await else {
@@ -75,7 +93,7 @@ impl Sessions {
             let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
             retired
                 .iter()
-                .filter(|token| token.needs_renewal(now))
+                .filter(|token| token.wants_renewal(now))
                 .cloned()
                 .collect()
         };

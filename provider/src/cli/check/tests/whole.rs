@@ -9,10 +9,10 @@ fn a_file_that_is_not_yaml_is_told_with_its_line_and_the_rest_is_checked() {
     f:22: problem: column 7: not valid YAML (unclosed bracket '['); check indentation, quotes and brackets there; nothing below was checked [not_yaml]
 
     SecretProviderClass shop/app (f:1), provider vault
-      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY
-      db/password  0600  utf-8     GET     secret/data/db          password
-      ca.der       0644  base64    GET     pki/cert/ca             certificate
-      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)
+      FILE         MODE  ENCODING  METHOD  SOURCE                  KEY            OPTIONAL
+      db/password  0600  utf-8     GET     secret/data/db          password       no
+      ca.der       0644  base64    GET     pki/cert/ca             certificate    no
+      all.json     0644  utf-8     GET     database/creds/app?a=b  (whole reply)  no
 
     1 problem, 0 warnings, 1 class
     ");

@@ -93,7 +93,7 @@ async fn volume(cluster: &Cluster, class: &Class, team: &str) -> Result<Volume> 
     cluster.volume(class, team, &["vault"]).await
 }
 
-/// §7: a republish that fails is an Event on the pod, once, and so is its recovery
+/// a republish that fails is an Event on the pod, once, and so is its recovery
 #[test]
 fn a_refresh_that_fails_and_recovers_is_told_on_the_pod() -> Result<()> {
     run(async {
@@ -129,7 +129,7 @@ fn a_refresh_that_fails_and_recovers_is_told_on_the_pod() -> Result<()> {
     })
 }
 
-/// §7: without the right to write Events mounts answer as ever, and one line says which right is missing
+/// without the right to write Events mounts answer as ever, and one line says which right is missing
 #[test]
 fn without_the_right_to_write_events_one_line_says_so() -> Result<()> {
     run(async {

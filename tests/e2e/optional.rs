@@ -81,8 +81,8 @@ fn optional_objects_that_do_not_exist_are_left_out() -> Result<()> {
         assert_eq!(line["level"], "info");
         for (name, path, _) in &absent {
             let (path, _) = path.split_once('?').unwrap_or((path, ""));
-            let named = format!("\"{name}\" (path {path})");
-            has(line["absent"].as_str().unwrap_or_default(), &[&named])?;
+            let (name, path) = (format!("\"{name}\""), format!("(path {path})"));
+            has(line["absent"].as_str().unwrap_or_default(), &[&name, &path])?;
         }
         let mounted = lines(&log, "mounted");
         let numbers = (&mounted[0]["objects"], &mounted[0]["absent"]);

@@ -182,7 +182,7 @@ async fn when_none_is_left_every_address_is_named() -> Result<()> {
     Ok(())
 }
 
-/// A11: a request that writes goes to the second address only if the first cannot have carried it out.
+/// a request that writes goes to the second address only if the first cannot have carried it out.
 #[tokio::test]
 async fn a_write_moves_on_only_when_it_cannot_have_happened() -> Result<()> {
     let write = "- {objectName: a, secretPath: pki/issue/web, method: PUT, secretKey: k}";

@@ -224,7 +224,7 @@ async fn the_age_of_answers_is_told_at_each_scrape() -> Result<()> {
     Ok(())
 }
 
-/// §7: Events that nobody can take are said at the start, and mounts go on.
+/// Events that nobody can take are said at the start, and mounts go on.
 #[tokio::test]
 async fn events_without_an_api_server_are_said_at_the_start() -> Result<()> {
     let mut stage = Stage::with(&["--events"]).await?;

@@ -57,7 +57,8 @@ pub struct Config {
     pub mount_deadline: Duration,
     /// Logins that are kept; 0 keeps none.
     pub cache_size: usize,
-    /// What plain reads brought is remembered up to so many bytes; 0 remembers nothing.
+    /// What plain reads brought is remembered up to so many bytes, besides the files that were made of it;
+    /// 0 remembers nothing.
     pub cache_bytes: usize,
     /// Whether tokens are requested where the driver sent none.
     pub token_request: bool,
@@ -105,6 +106,8 @@ impl Config {
         let mut reader = values::Reader::new(sources);
         let name = provider_name(&mut reader, sources);
         let (cache_size, cache_bytes) = caches(&mut reader);
+        // Files are smaller than the answers that they are made of.
+        let assembled_bytes = cache_bytes / 4;
         let dialect = Dialect::of_provider(&name);
         let layers = sources.layers(&mut reader.problems);
         let own = own_addresses(&layers, &mut reader.problems);
@@ -135,7 +138,7 @@ impl Config {
             inflight_per_mount: reader.number("inflight-per-mount", 1, 64),
             mount_deadline: reader.duration("mount-deadline"),
             cache_size,
-            cache_bytes,
+            cache_bytes: cache_bytes - assembled_bytes,
             token_request: reader.one_of("token-request", &["auto", "off"]) == "auto",
             kube: kube_access(&mut reader),
             namespace: reader.text("namespace"),
@@ -161,6 +164,7 @@ impl Config {
                 policy,
                 reply_bytes: reader.number("reply-bytes", 1 << 10, 1 << 30),
                 refresh: refresh_rules(&mut reader),
+                assembled_bytes,
             },
             warnings: sources.warnings(),
             provider_name: name,

@@ -5,6 +5,8 @@
 
 /// `/livez`, `/readyz` and `/metrics` on one listener.
 pub mod admin;
+/// Files made before from the same answers.
+pub mod assemblies;
 /// Serves drivers up to 1.5.6, whose `:authority` is a path that h2 refuses.
 pub mod authority;
 /// The commands that a person runs by hand.

@@ -23,11 +23,13 @@ use hashbrown::HashMap;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
+use crate::assemblies::{Assemblies, Ingredients};
 use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
 use crate::proof::{Expected, Prover, digest};
 use crate::server::Mounts;
 use crate::telemetry::RepeatGate;
+use crate::vault::memory::SessionId;
 use crate::vault::reads::{Asker, Fetched, Origin, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions};
 use crate::version_key::VersionKeys;
@@ -52,6 +54,8 @@ pub struct MountRules {
     pub reply_bytes: usize,
     /// How far the files of running pods may lag behind the store.
     pub refresh: RefreshRules,
+    /// Files that were made of what is remembered are kept up to so many bytes.
+    pub assembled_bytes: usize,
 }
 
 /// Where the files of a Mount came from.
@@ -127,6 +131,7 @@ pub struct Mounter {
     reads: Arc<Reads>,
     prover: Arc<Prover>,
     keys: Arc<VersionKeys>,
+    assemblies: Assemblies,
     volumes: Volumes,
     classes: Mutex<HashMap<Parameters, Arc<ClassSpec>>>,
     warned: Mutex<RepeatGate>,
@@ -156,6 +161,7 @@ impl Mounter {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Vec<Problem>> {
         let own = Layer::resolve(&rules.layers.iter().collect::<Vec<_>>())?;
+        let assemblies = Assemblies::new(rules.assembled_bytes);
         Ok(Self {
             rules,
             own,
@@ -163,6 +169,7 @@ impl Mounter {
             reads,
             prover,
             keys,
+            assemblies,
             volumes: Volumes::default(),
             classes: Mutex::default(),
             warned: Mutex::default(),
@@ -180,7 +187,9 @@ impl Mounter {
 
     /// Forgets volumes that nobody mounts any more.
     pub fn sweep(&self) {
-        self.volumes.sweep(self.chance.instant());
+        let now = self.chance.instant();
+        self.volumes.sweep(now);
+        self.assemblies.sweep(now);
     }
 
     /// As [`Mounts::mount`], with a session that the caller has filled already.
@@ -216,8 +225,9 @@ impl Mounter {
         let plan = &spec.class.plan;
         let fetched = self.fetch(&asker, plan, &place, why.as_ref()).await?;
         self.keys.wait().await;
+        let session = asker.session.id();
         let Assembled { files, absent } = self
-            .assemble(spec, &fetched, &place)
+            .assemble_once(session, spec, &fetched, &place)
             .inspect_err(|_| self.give_back(&asker, plan, &fetched))?;
         let oldest = fetched
             .iter()
@@ -403,6 +413,36 @@ impl Mounter {
                 fault: without_token(fault, why),
                 place: Box::new(place.clone()),
             })
+    }
+
+    /// The files, made before if all answers came out of memory and are the same.
+    fn assemble_once(
+        &self,
+        session: SessionId,
+        spec: &MountSpec,
+        fetched: &[Result<Fetched, Fault>],
+        place: &Place,
+    ) -> Result<Assembled, MountFault> {
+        let reads = fetched
+            .iter()
+            .map(|answer| answer.as_ref().ok()?.id)
+            .collect();
+        let Some(reads) = reads else {
+            return self.assemble(spec, fetched, place);
+        };
+        let of = Ingredients {
+            session,
+            spec,
+            reads,
+            key: self.keys.current(),
+        };
+        let now = self.chance.instant();
+        if let Some(made) = self.assemblies.get(&of, now) {
+            return Ok(made);
+        }
+        let assembled = self.assemble(spec, fetched, place)?;
+        self.assemblies.put(of, &assembled, now);
+        Ok(assembled)
     }
 
     fn assemble(

@@ -23,7 +23,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::fixture::{directory, repository};
-use crate::provider::ProviderProcess;
+use crate::provider::{DEFAULT_MEMORY, ProviderProcess};
 use example::Example;
 use pods::Pods;
 use screen::Screen;
@@ -114,7 +114,7 @@ async fn start_provider(store: &Store, place: &std::path::Path) -> Result<Provid
     let jwks = jwks.to_str().context("a directory that is not UTF-8")?;
     let alone = ["--kubeconfig", "off", "--hmac-source", "generate"];
     let arguments = [&alone[..], &["--jwks-file", jwks]].concat();
-    let provider = ProviderProcess::start(&arguments, &[]).await?;
+    let provider = ProviderProcess::start(&arguments, &DEFAULT_MEMORY).await?;
     provider.settled().await?;
     Ok(provider)
 }

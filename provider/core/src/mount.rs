@@ -9,6 +9,7 @@ use crate::secret::SecretBytes;
 use crate::version::{VersionKey, object_version};
 
 /// One file of a volume.
+#[derive(Clone)]
 pub struct MountFile {
     /// Relative path; also the id of the object version.
     pub path: String,
@@ -21,6 +22,7 @@ pub struct MountFile {
 }
 
 /// What a Mount delivers.
+#[derive(Clone)]
 pub struct Assembled {
     /// The files in the order of the class; at least one.
     pub files: Vec<MountFile>,

@@ -81,6 +81,16 @@ pub fn promised(phase: Phase, interval: Duration, jitter: f64) -> Duration {
     }
 }
 
+/// How long ago a read that is still under way may have begun to answer a Mount as well: no longer than
+/// what is remembered, and always so long that a storm of equal Mounts is one read.
+#[must_use]
+pub fn joinable(phase: Phase, interval: Duration) -> Duration {
+    match phase {
+        Phase::First => FIRST_MOUNT,
+        Phase::Refresh => promised(phase, interval, 1.0).max(FIRST_MOUNT),
+    }
+}
+
 /// How long a denial answers in the store's place: a denied path must not cost a request per retry of
 /// kubelet. `luck` is a number from 0 up to 1.
 #[must_use]

@@ -18,9 +18,6 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-/// The oldest flight that may still be joined, unless a caller says otherwise.
-const JOINABLE: Duration = Duration::from_secs(1);
-
 /// The flight ended without an outcome, because its task panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost;
@@ -149,25 +146,13 @@ where
     V: Clone + Send + Sync + 'static,
     P: Platform,
 {
-    /// Joins an equal flight that began up to a second ago, or starts one with `start`. The table is
-    /// locked while `start` makes the future, so `start` itself must neither wait nor fly.
+    /// Joins an equal flight that began up to `max_age` ago, or starts one with `start`. Zero is for those
+    /// who must not see anything older than their question. The table is locked while `start` makes the
+    /// future, so `start` itself must neither wait nor fly.
     ///
     /// # Errors
     /// [`Lost`] when the flight's task panicked.
-    pub async fn fly<F>(&self, key: K, start: impl FnOnce() -> F) -> (Seat, Result<V, Lost>)
-    where
-        F: Future<Output = V> + Send + 'static,
-    {
-        let (seat, outcome) = self.board(key, JOINABLE, start);
-        (seat, outcome.await)
-    }
-
-    /// Like [`fly`](Self::fly), but joins no flight that began more than `max_age` ago. Zero is for those
-    /// who must not see anything older than their question.
-    ///
-    /// # Errors
-    /// [`Lost`] when the flight's task panicked.
-    pub async fn fly_fresh<F>(
+    pub async fn fly<F>(
         &self,
         key: K,
         max_age: Duration,
@@ -252,6 +237,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     use super::{Flights, Lost, Seat};
 
     #[tokio::test(start_paused = true)]
@@ -266,9 +253,9 @@ mod tests {
             }
         };
         let (a, b, c) = tokio::join!(
-            flights.fly("k", read),
-            flights.fly("k", read),
-            flights.fly("other", read)
+            flights.fly("k", SECOND, read),
+            flights.fly("k", SECOND, read),
+            flights.fly("other", SECOND, read)
         );
         assert_eq!(
             (a.0, b.0, c.0),
@@ -277,7 +264,7 @@ mod tests {
         assert_eq!(a.1, b.1);
         assert_eq!(count.load(Ordering::Relaxed), 2);
         assert_eq!(
-            flights.fly("k", read).await.0,
+            flights.fly("k", SECOND, read).await.0,
             Seat::Leader,
             "what has landed cannot be joined"
         );
@@ -289,10 +276,10 @@ mod tests {
         let slow = || async { tokio::time::sleep(Duration::from_secs(5)).await };
         let first = tokio::spawn({
             let flights = Arc::clone(&flights);
-            async move { flights.fly(1, slow).await.0 }
+            async move { flights.fly(1, SECOND, slow).await.0 }
         });
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(flights.fly(1, slow).await.0, Seat::Leader);
+        assert_eq!(flights.fly(1, SECOND, slow).await.0, Seat::Leader);
         assert_eq!(first.await.unwrap(), Seat::Leader);
     }
 
@@ -305,7 +292,7 @@ mod tests {
             async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 let max_age = Duration::from_secs(max_age);
-                flights.fly_fresh(1, max_age, slow).await.0
+                flights.fly(1, max_age, slow).await.0
             }
         };
         let seats = tokio::join!(later(0, 0), later(2, 3), later(3, 2), later(4, 0));
@@ -326,7 +313,8 @@ mod tests {
                 done.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let waiting = tokio::time::timeout(Duration::from_millis(1), flights.fly(1, work)).await;
+        let waiting =
+            tokio::time::timeout(Duration::from_millis(1), flights.fly(1, SECOND, work)).await;
         assert!(waiting.is_err());
         flights.shut_down().await;
         assert_eq!(done.load(Ordering::Relaxed), 1);
@@ -335,8 +323,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_flight_only() {
         let flights: Flights<i32, ()> = Flights::default();
-        let lost = flights.fly(1, || async { panic!("made up") }).await;
+        let lost = flights.fly(1, SECOND, || async { panic!("made up") }).await;
         assert_eq!(lost, (Seat::Leader, Err(Lost)));
-        assert_eq!(flights.fly(1, || async {}).await, (Seat::Leader, Ok(())));
+        assert_eq!(
+            flights.fly(1, SECOND, || async {}).await,
+            (Seat::Leader, Ok(()))
+        );
     }
 }

@@ -128,6 +128,12 @@ impl Kept {
         let _ = tokio::time::timeout(PATIENCE, opened.wait_for(|opened| *opened)).await;
     }
 
+    /// Whether nothing is kept for anybody, as on most nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().by_key.is_empty()
+    }
+
     /// What was issued for this key, if it need not be issued anew.
     #[must_use]
     pub fn get(&self, key: &KeptKey) -> Option<Issued> {

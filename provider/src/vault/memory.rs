@@ -5,6 +5,7 @@
 //! knowledge (`refresh`). Bodies stay as they came, which is the smallest form, and are wiped on drop.
 
 use std::hash::{Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Number of a session, never used twice in a process.
 pub type SessionId = u64;
 
+/// Number of what a read brought, never used twice: equal numbers are equal answers.
+pub type ReadId = u64;
+
 /// A read that succeeded.
 #[derive(Clone)]
 pub struct Read {
@@ -39,14 +43,24 @@ pub struct Read {
     pub began: Instant,
 }
 
+/// A read out of memory.
+#[derive(Clone)]
+pub struct Known {
+    /// Its number.
+    pub id: ReadId,
+    /// The read.
+    pub read: Read,
+}
+
 /// What the store said last, fresh or not: an answer, or that there is none at this path.
-pub type Said = Result<Read, Fault>;
+pub type Said = Result<Known, Fault>;
 
 /// Everything that is remembered.
 pub struct Memory {
     table: Mutex<Table>,
     /// All bodies together, in bytes; zero remembers nothing.
     limit: usize,
+    next_id: AtomicU64,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
 }
@@ -66,7 +80,7 @@ struct Key {
 struct Sought<'a>(SessionId, &'a Request);
 
 enum Content {
-    Read(Read),
+    Read(Known),
     /// There is nothing at this path; optional objects ask again at every republish.
     Missing(Fault, Instant),
     Denied(Fault, Instant),
@@ -86,6 +100,7 @@ impl Memory {
         Self {
             table: Mutex::default(),
             limit,
+            next_id: AtomicU64::new(0),
             chance,
             metrics,
         }
@@ -136,7 +151,8 @@ impl Memory {
             .get(&Sought(session, request))
             .map(|entry| entry.content.since());
         if known.is_none_or(|since| since <= read.began) {
-            self.put(session, request, Content::Read(read));
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            self.put(session, request, Content::Read(Known { id, read }));
         }
     }
 
@@ -244,14 +260,14 @@ impl Content {
     /// When the store is known to have been like this.
     const fn since(&self) -> Instant {
         match self {
-            Self::Read(read) => read.began,
+            Self::Read(known) => known.read.began,
             Self::Missing(_, at) | Self::Denied(_, at) => *at,
         }
     }
 
     fn said(&self) -> Said {
         match self {
-            Self::Read(read) => Ok(read.clone()),
+            Self::Read(known) => Ok(known.clone()),
             Self::Missing(fault, _) | Self::Denied(fault, _) => Err(fault.clone()),
         }
     }
@@ -260,7 +276,7 @@ impl Content {
 impl Entry {
     fn size(&self) -> usize {
         match &self.content {
-            Content::Read(read) => OVERHEAD + read.body.len(),
+            Content::Read(known) => OVERHEAD + known.read.body.len(),
             Content::Missing(..) | Content::Denied(..) => OVERHEAD,
         }
     }

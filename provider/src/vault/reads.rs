@@ -158,12 +158,12 @@ impl Reads {
         let recalled = self.memory.recall(session, request, phase, asker.interval);
         self.metrics
             .cache_lookup(CacheName::Memory, recalled.is_some());
-        Some(recalled?.map(|read| Fetched::recalled(read, Origin::Memory)))
+        Some(recalled?.map(|known| Fetched::recalled(known, Origin::Memory)))
     }
 
     /// What was issued for this pod, for whoever proved to be that pod's account.
     fn issued_before(&self, asker: &Asker, request: &Request) -> Option<Fetched> {
-        if !asker.session.is_trusted() {
+        if !asker.session.is_trusted() || self.kept.is_empty() {
             return None;
         }
         let kept = self.kept.get(&kept_key(asker, request))?;
@@ -198,7 +198,7 @@ impl Reads {
         let age = self.chance.instant().saturating_duration_since(at);
         self.rules
             .may_answer_stale(asker.phase, reason, age)
-            .then(|| said.map(|read| Fetched::recalled(read, Origin::Stale(reason))))
+            .then(|| said.map(|known| Fetched::recalled(known, Origin::Stale(reason))))
     }
 
     /// What was issued before, is due, and has not ended: it is as good as ever, so that a volume which asks

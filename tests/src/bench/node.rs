@@ -11,7 +11,7 @@ use super::report::Section;
 use super::table::{Table, cells, mebi, millis};
 use super::world::{Scale, World};
 use crate::fixture::eventually;
-use crate::provider::ProviderProcess;
+use crate::provider::{DEFAULT_MEMORY, ProviderProcess};
 
 const PODS: [usize; 2] = [100, 250];
 const OBJECTS: usize = 3;
@@ -90,7 +90,7 @@ async fn provider(world: &World, api: &Kubernetes) -> Result<ProviderProcess> {
         "-vault-addr",
         &address,
     ];
-    let provider = ProviderProcess::start(&arguments, &[]).await?;
+    let provider = ProviderProcess::start(&arguments, &DEFAULT_MEMORY).await?;
     provider.settled().await?;
     eventually(
         Duration::from_secs(10),

@@ -7,7 +7,7 @@ use super::frame::Frame;
 use super::store::{Secrets, Store};
 use crate::driver::attributes::{Class, Pod, Volume};
 use crate::fixture::directory;
-use crate::provider::ProviderProcess;
+use crate::provider::{DEFAULT_MEMORY, ProviderProcess};
 use crate::vault::JwtAuth;
 
 /// The audience of the tokens that the driver sends.
@@ -77,7 +77,7 @@ impl World {
             "-vault-addr",
             address,
         ];
-        let provider = ProviderProcess::start(&arguments, &[]).await?;
+        let provider = ProviderProcess::start(&arguments, &DEFAULT_MEMORY).await?;
         provider.settled().await?;
         Ok(provider)
     }

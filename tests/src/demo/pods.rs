@@ -161,6 +161,8 @@ impl Mounted {
         for (key, value) in [
             ("vaultAddress", store.address()),
             ("vaultAuthMountPath", MOUNT),
+            // Kubelet comes back after a minute or more; the demo does not wait for the default to pass.
+            ("refreshInterval", "0"),
         ] {
             volume
                 .volume_attributes

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{FIRST_MOUNT, Freshness, RefreshRules, denial_life, freshness, promised};
+use super::{FIRST_MOUNT, Freshness, RefreshRules, denial_life, freshness, joinable, promised};
 use crate::fault::{Phase, Reason};
 use crate::request::{Method, Request};
 use crate::response::{Head, Response};
@@ -171,6 +171,9 @@ proptest! {
         prop_assert!(republish >= interval.mul_f64(0.899), "jitter takes a tenth at most");
         let first = promised(Phase::First, interval, jitter);
         prop_assert!(first <= FIRST_MOUNT && first <= interval);
+        prop_assert_eq!(joinable(Phase::First, interval), FIRST_MOUNT);
+        let joined = joinable(Phase::Refresh, interval);
+        prop_assert!(joined >= FIRST_MOUNT && joined <= interval.max(FIRST_MOUNT));
     }
 
     #[test]

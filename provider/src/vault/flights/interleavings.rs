@@ -20,7 +20,10 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
 use tokio::time::Instant;
 
-use super::{Flights, JOINABLE, Lost, Platform, Seat};
+use super::{Flights, Lost, Platform, Seat};
+
+/// How old the flights are that most callers join.
+const JOINABLE: Duration = Duration::from_secs(1);
 
 /// Of each test under each scheduler: about a second in the dev profile. Wrong code fails within a few
 /// hundred.
@@ -143,11 +146,7 @@ impl World {
             own = Some(number);
             trip
         };
-        let (seat, outcome) = if max_age == JOINABLE {
-            self.flights.fly(key, start).await
-        } else {
-            self.flights.fly_fresh(key, max_age, start).await
-        };
+        let (seat, outcome) = self.flights.fly(key, max_age, start).await;
 
         let mut logbook = self.logbook.lock().unwrap();
         let first_of_key = || logbook.trips.iter().position(|trip| trip.key == key);

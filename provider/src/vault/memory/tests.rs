@@ -60,7 +60,7 @@ fn read(body: &str) -> Read {
 /// The body that answers, `denied`, or nothing.
 fn recall(memory: &Memory, session: u64, path: &str, phase: Phase) -> Option<String> {
     match memory.recall(session, &request(path), phase, INTERVAL)? {
-        Ok(read) => Some(String::from_utf8(read.body.expose().to_vec()).unwrap()),
+        Ok(known) => Some(String::from_utf8(known.read.body.expose().to_vec()).unwrap()),
         Err(fault) => Some(fault.reason.as_str().to_owned()),
     }
 }

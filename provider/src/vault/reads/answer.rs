@@ -9,7 +9,7 @@ use coffer_provider_core::response::{Head, Response};
 use coffer_provider_core::secret::SecretBytes;
 use tokio::time::Instant;
 
-use crate::vault::memory::Read;
+use crate::vault::memory::{Known, ReadId};
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Fetched {
     pub origin: Origin,
     /// When a plain read was asked for; none for what was issued, which does not age.
     pub began: Option<Instant>,
+    /// Number of the answer, where it came out of memory.
+    pub id: Option<ReadId>,
     /// It was issued for the pod by this Mount, and is kept under its request.
     pub issued: bool,
 }
@@ -51,16 +53,19 @@ impl Fetched {
             document: Document::Open(response),
             origin: Origin::Store,
             began: Some(began),
+            id: None,
             issued: false,
         }
     }
 
     /// A plain read out of memory.
-    pub(super) fn recalled(read: Read, origin: Origin) -> Self {
+    pub(super) fn recalled(known: Known, origin: Origin) -> Self {
+        let Known { id, read } = known;
         Self {
             document: Document::Closed(read.body),
             origin,
             began: Some(read.began),
+            id: Some(id),
             issued: false,
         }
     }
@@ -80,6 +85,7 @@ impl Fetched {
             document: Document::Open(response),
             origin: Origin::Memory,
             began: None,
+            id: None,
             issued: false,
         }
     }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError};
 
 use coffer_provider_core::fault::{Fault, Phase, Reason};
-use coffer_provider_core::refresh::{Freshness, freshness};
+use coffer_provider_core::refresh::{Freshness, freshness, joinable};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::{Head, Response};
 use coffer_provider_core::secret::SecretBytes;
@@ -154,6 +154,7 @@ impl Reads {
             request: Arc::clone(request),
             pod: alone.then(|| asker.pod.clone()),
         };
+        let (phase, interval) = (asker.phase, asker.interval);
         let (this, asker, token, request) = (
             Arc::clone(self),
             asker.clone(),
@@ -162,7 +163,7 @@ impl Reads {
         );
         let (seat, landed) = self
             .flights
-            .fly(key, move || async move {
+            .fly(key, joinable(phase, interval), move || async move {
                 this.ask(&asker, &token, &request).await
             })
             .await;

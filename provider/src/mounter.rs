@@ -221,6 +221,7 @@ impl Mounter {
             interval: self.rules.refresh.interval_of(spec.class.refresh_interval),
             began,
             deadline,
+            repeats: Arc::default(),
         };
         let plan = &spec.class.plan;
         let fetched = self.fetch(&asker, plan, &place, why.as_ref()).await?;

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use coffer_tests::driver::Volume;
+use coffer_tests::driver::{Class, Volume};
 use coffer_tests::fixture::eventually;
 use coffer_tests::scripted::{Reply, ScriptedStore};
 use serde_json::json;
+use tokio::sync::Notify;
 use tonic::Code;
 
-use crate::stage::{ONE, Stage, class, leased};
+use crate::stage::{AUDIENCE, ONE, Stage, class, leased};
 
 const CREDS: &str = "- {objectName: user, secretPath: database/creds/app, secretKey: username}\n- {objectName: password, secretPath: database/creds/app, secretKey: password}";
 
@@ -298,5 +299,87 @@ async fn volumes_of_one_pod_share_what_was_issued() -> Result<()> {
         ),
         (1, 1)
     );
+    Ok(())
+}
+
+/// L1: where tokens cannot be proven, a pod's renewed token gets what was issued for the pod, after its own login.
+#[tokio::test]
+async fn a_renewed_token_that_cannot_be_proven_gets_what_was_issued() -> Result<()> {
+    let stage = Stage::without_keys(&[]).await?;
+    stage.store.on(
+        "/v1/database/creds/app",
+        leased("database/creds/app/1", "user-1", 3600),
+    );
+    let volume = stage.volume(CREDS)?;
+    stage.mount(&volume).await?.files()?;
+    let renewed = Volume {
+        tokens: Some(vec![stage.issuer.mint(&volume.pod, AUDIENCE, 7200)?]),
+        ..volume.clone()
+    };
+    stage.mount(&renewed).await?.files()?;
+    assert_eq!(
+        (stage.store.logins(), stage.asked("database/creds/app")),
+        (2, 1)
+    );
+    Ok(())
+}
+
+/// L1, P6: however long the store takes to issue, it is asked once for a pod.
+#[tokio::test]
+async fn what_is_being_issued_is_not_asked_for_again() -> Result<()> {
+    let stage = Stage::set().await?;
+    let gate = Arc::new(Notify::new());
+    let slow = leased("database/creds/app/1", "user-1", 3600).behind(&gate);
+    stage.store.on("/v1/database/creds/app", slow);
+    let objects =
+        "- {objectName: user, secretPath: database/creds/app, secretKey: username, method: PUT}";
+    let volume = stage.volume(objects)?;
+    let other = Volume {
+        name: "other".to_owned(),
+        class: Class {
+            name: "other".to_owned(),
+            ..volume.class.clone()
+        },
+        ..volume.clone()
+    };
+    let path = "database/creds/app";
+    let late = async {
+        eventually(Duration::from_secs(10), "the first request", async || {
+            ensure!(stage.asked(path) == 1);
+            Ok(())
+        })
+        .await?;
+        // Time itself is what this is about: reads that began over a second ago are not joined.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let mounted = stage.mount(&other);
+        tokio::pin!(mounted);
+        let waits = tokio::time::timeout(Duration::from_millis(500), mounted.as_mut()).await;
+        ensure!(waits.is_err(), "it was answered by a request of its own");
+        gate.notify_waiters();
+        mounted.await
+    };
+    let (first, second) = tokio::join!(stage.mount(&volume), late);
+    assert_eq!(first?.files()?["user"], second?.files()?["user"]);
+    assert_eq!(stage.asked(path), 1);
+    Ok(())
+}
+
+/// A certificate and its key that somebody put into a key-value store are read like any other secret.
+#[tokio::test]
+async fn a_stored_certificate_rotates_like_any_other_secret() -> Result<()> {
+    let stage = Stage::set().await?;
+    let objects = "- {objectName: crt, secretPath: kv/tls, secretKey: certificate}";
+    let volume = stage.volume(objects)?;
+    let pem = |name: &str| -> Result<String> {
+        let key = rcgen::KeyPair::generate()?;
+        let parameters = rcgen::CertificateParams::new(vec![name.to_owned()])?;
+        Ok(parameters.self_signed(&key)?.pem())
+    };
+    for name in ["one", "two"] {
+        let pem = pem(name)?;
+        let reply = Reply::data(&json!({"certificate": pem, "private_key": "k"}));
+        stage.store.on("/v1/kv/tls", reply);
+        assert_eq!(stage.content(&volume).await?, pem);
+    }
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use coffer_tests::fixture::eventually;
 use coffer_tests::scripted::Reply;
 use futures_util::future::join_all;
 use tonic::Code;
 
-use crate::stage::{ONE, Stage, check_failure, class};
+use crate::stage::{ONE, Simulation, Stage, check_failure, class};
 
 const LOGIN_OK: &str = "coffer_logins_total{method=\"kubernetes\",result=\"ok\"}";
 
@@ -292,5 +293,67 @@ async fn pods_share_connections() -> Result<()> {
     // A connection goes back a moment after its answer, so that the next mount may just miss it.
     let connections = stage.store.connections();
     assert!(connections <= 5, "{connections} connections for 20 pods");
+    Ok(())
+}
+
+/// I1, D8: while no login can be had, an ageing token serves on, and the store is not asked for one by every mount.
+#[tokio::test]
+async fn an_ageing_token_serves_on_while_no_login_can_be_had() -> Result<()> {
+    let simulation = Simulation::set(&[("refresh-interval", "0")]).await?;
+    simulation.store.set_token_ttl(600);
+    let volume = simulation.volume("web", class(ONE))?;
+    simulation.mount(&volume).await?;
+    simulation.store.rule(|asked| {
+        let login = asked.is_login() || asked.path == "/v1/auth/token/renew-self";
+        login.then(|| Reply::errors(429, &["busy"]).header("retry-after", "0"))
+    });
+    simulation.provider.clock.advance(Duration::from_secs(420));
+    let mounts = (0..12).map(|_| simulation.mount(&volume));
+    futures_util::future::try_join_all(mounts).await?;
+    let logins = simulation.store.logins() - 1;
+    ensure!(
+        (1..=3).contains(&logins),
+        "{logins} logins: one with its repeats is enough for all"
+    );
+    simulation.store.heal();
+    simulation.provider.clock.advance(Duration::from_secs(60));
+    simulation.mount(&volume).await?;
+    let renewals = simulation.asked("auth/token/renew-self");
+    ensure!(renewals >= 2, "it is tried again: {renewals}");
+    Ok(())
+}
+
+/// D9: a token that may not look itself up lives all the same: it is given back, not forgotten.
+#[tokio::test]
+async fn a_token_that_was_taken_for_dead_is_given_back() -> Result<()> {
+    let simulation = Simulation::set(&[("refresh-interval", "0")]).await?;
+    let volume = simulation.volume("web", class(ONE))?;
+    simulation.mount(&volume).await?;
+    simulation.provider.clock.advance(Duration::from_secs(1));
+    simulation.store.on(
+        "/v1/auth/token/lookup-self",
+        Reply::errors(403, &["permission denied"]),
+    );
+    simulation.store.on(
+        "/v1/secret/data/a",
+        Reply::errors(403, &["permission denied"]),
+    );
+    ensure!(
+        simulation
+            .provider
+            .mount(&volume.first_mount())
+            .await
+            .is_err()
+    );
+    eventually(
+        Duration::from_secs(10),
+        "a token that is given back",
+        async || {
+            ensure!(simulation.asked("auth/token/revoke-self") == 1);
+            Ok(())
+        },
+    )
+    .await?;
+    assert_eq!(simulation.store.logins(), 2);
     Ok(())
 }

@@ -143,6 +143,8 @@ pub const fn two_thirds(life: Duration) -> Duration {
 /// because then nothing was issued and the certificate was only read.
 fn certificate_life(data: &Json, now: i64) -> Option<Duration> {
     data.get("private_key")?;
+    // The engine always says it; a pair that somebody put into a key-value store has none.
+    data.get("serial_number")?;
     let pem = data.get("certificate").and_then(Json::as_str)?;
     let not_after = not_after(pem)?;
     Some(Duration::from_secs(

@@ -176,7 +176,8 @@ impl Kept {
         let lease = response.lease();
         // A token that the answer brings hangs on ours as a lease does.
         let holds = lease.is_some() || response.auth().is_some();
-        let renewable = lease.is_some_and(|lease| lease.renewable);
+        // A renewal would be a use, and the last one takes the lease with it.
+        let renewable = lease.is_some_and(|lease| lease.renewable) && !token.is_limited();
         let whole = life.map(|life| life + life / 2);
         let term = Term::issued(now, whole, renewable, self.chance.random());
         let hold = holds.then(|| Arc::new(Hold::new(token, &self.changed)));

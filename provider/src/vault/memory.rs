@@ -143,23 +143,16 @@ impl Memory {
         }
     }
 
-    /// Remembers an answer, unless something younger is known already.
+    /// Remembers an answer.
     pub fn learn(&self, session: SessionId, request: &Arc<Request>, read: Read) {
-        let known = self
-            .lock()
-            .entries
-            .get(&Sought(session, request))
-            .map(|entry| entry.content.since());
-        if known.is_none_or(|since| since <= read.began) {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            self.put(session, request, Content::Read(Known { id, read }));
-        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        self.put(session, request, Content::Read(Known { id, read }));
     }
 
-    /// Remembers a denial; what was good before must not cover it up in an outage.
-    pub fn deny(&self, session: SessionId, request: &Arc<Request>, fault: &Fault) {
-        let now = self.chance.instant();
-        self.put(session, request, Content::Denied(fault.clone(), now));
+    /// Remembers a denial of what was asked at `began`; what was good before must not cover it up in an
+    /// outage.
+    pub fn deny(&self, session: SessionId, request: &Arc<Request>, fault: &Fault, began: Instant) {
+        self.put(session, request, Content::Denied(fault.clone(), began));
     }
 
     /// Remembers that there is nothing at this path; what was there before does not come back.
@@ -185,15 +178,21 @@ impl Memory {
         self.lock().bytes
     }
 
+    /// Unless something younger is known: an answer may have been long under way.
     fn put(&self, session: SessionId, request: &Arc<Request>, content: Content) {
         let entry = Entry {
             content,
             luck: self.chance.random(),
             used: self.chance.instant(),
         };
+        let sought = Sought(session, request);
         let mut table = self.lock();
+        let known = table.entries.get(&sought);
+        if known.is_some_and(|known| known.content.since() > entry.content.since()) {
+            return;
+        }
         if entry.size() > self.limit {
-            return table.remove(&Sought(session, request));
+            return table.remove(&sought);
         }
         let request = Arc::clone(request);
         table.insert(Key { session, request }, entry);

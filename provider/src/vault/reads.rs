@@ -15,6 +15,7 @@ use std::time::Duration;
 use coffer_provider_core::fault::{Fault, Phase, Reason};
 use coffer_provider_core::refresh::RefreshRules;
 use coffer_provider_core::request::Request;
+use coffer_provider_core::target::Addresses;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
@@ -22,6 +23,7 @@ use super::flights::Flights;
 use super::http::Stores;
 use super::kept::{Kept, KeptKey};
 use super::memory::Memory;
+use super::retry::Repeats;
 use super::session::{JwtSource, Session, Sessions, StoreToken};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::Chance;
@@ -47,6 +49,8 @@ pub struct Asker {
     pub began: Instant,
     /// When it must have ended.
     pub deadline: Instant,
+    /// What its reads may repeat, all together.
+    pub repeats: Arc<Repeats>,
 }
 
 /// What is left of a Mount's time to answer with the last good bytes, when the store lets it wait.
@@ -68,8 +72,8 @@ pub struct Reads {
     memory: Arc<Memory>,
     rules: RefreshRules,
     flights: Flights<FlightKey, Landed>,
-    /// Reads whose answers turned out to belong to one pod each.
-    per_pod: Mutex<HashSet<String>>,
+    /// Reads whose answers turned out to belong to one pod each, by store and path.
+    per_pod: Mutex<HashSet<(Addresses, String)>>,
     per_mount: usize,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
@@ -133,10 +137,20 @@ impl Reads {
         if answers.iter().all(Option::is_some) {
             return Ok(answers.into_iter().flatten().collect());
         }
+        let was_trusted = asker.session.is_trusted();
+        let login = self.login(asker).await;
+        if login.is_ok() && !was_trusted {
+            // The login has just shown whose pod it is.
+            for (answer, request) in answers.iter_mut().zip(requests) {
+                *answer = answer
+                    .take()
+                    .or_else(|| self.issued_before(asker, request).map(Ok));
+            }
+        }
         let missing: Vec<usize> = (0..requests.len())
             .filter(|at| answers[*at].is_none())
             .collect();
-        let asked = match self.login(asker).await {
+        let asked = match login {
             Ok(token) => {
                 let token = self.sessions.lend(token);
                 self.ask_all(asker, token.token(), requests, missing).await

@@ -4,6 +4,7 @@
 //! have issued something is never sent twice.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coffer_provider_core::fault::Reason;
@@ -30,15 +31,49 @@ pub enum Repeat {
     OnlyIfNotSent,
 }
 
-/// Runs `attempt` until it succeeds, cannot heal, was sent `tries` times, or the deadline is too near.
+/// What the reads of one Mount may repeat, all together: a store in trouble must not get a class with fifty
+/// objects three times over.
+pub struct Repeats(AtomicU32);
+
+/// As many as a small class needs for a second and a third try.
+const MOST_REPEATS: u32 = 8;
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self(AtomicU32::new(MOST_REPEATS))
+    }
+}
+
+impl Repeats {
+    /// Takes one of them; false when there are no more.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
+    }
+}
+
+/// How often a request may be sent.
+pub struct Allowance<'a> {
+    /// Whether it may be sent again after it has reached the store.
+    pub kind: Repeat,
+    /// How many times it is sent at most, first try included.
+    pub tries: u32,
+    /// When its answer must be there.
+    pub deadline: Instant,
+    /// What it shares with the other requests of its Mount.
+    pub repeats: &'a Repeats,
+}
+
+/// Runs `attempt` until it succeeds, cannot heal, may not be repeated, or the deadline is too near.
 /// `random` gives numbers from 0 up to 1.
 ///
 /// # Errors
 /// The last failure.
 pub async fn repeat<T, F>(
-    repeat: Repeat,
-    tries: u32,
-    deadline: Instant,
+    allowed: Allowance<'_>,
     random: impl Fn() -> f64,
     metrics: &Metrics,
     mut attempt: impl FnMut() -> F,
@@ -53,7 +88,7 @@ where
             Err(failed) => failed,
         };
         let reason = failed.fault.reason;
-        let may = repeat == Repeat::Yes || !failed.maybe_sent;
+        let may = allowed.kind == Repeat::Yes || !failed.maybe_sent;
         let most = match (reason, failed.maybe_sent) {
             // A redirect that is not followed: it leads to the same place the next time.
             (Reason::BadAnswer, false) => 1,
@@ -61,14 +96,14 @@ where
             (Reason::BadAnswer, true) => 2,
             _ => MAX_TRIES,
         };
-        if !may || !failed.asked || !reason.heals() || sent >= most.min(tries) {
+        if !may || !failed.asked || !reason.heals() || sent >= most.min(allowed.tries) {
             return Err(failed);
         }
         let pause = failed
             .fault
             .retry_after
             .unwrap_or_else(|| pause(sent, random()));
-        if Instant::now() + pause >= deadline {
+        if Instant::now() + pause >= allowed.deadline || !allowed.repeats.take() {
             return Err(failed);
         }
         metrics.store_retried(reason);
@@ -91,7 +126,7 @@ mod tests {
     use coffer_provider_core::fault::{Fault, Reason};
     use tokio::time::Instant;
 
-    use super::{MAX_TRIES, Repeat, pause, repeat};
+    use super::{Allowance, MAX_TRIES, MOST_REPEATS, Repeat, Repeats, pause, repeat};
     use crate::metrics::{BuildInfo, Metrics};
     use crate::vault::http::NoAnswer;
 
@@ -125,15 +160,13 @@ mod tests {
             };
             async move { Err::<(), _>(failed) }
         };
-        let outcome = repeat(
+        let allowed = Allowance {
             kind,
-            MAX_TRIES,
-            start + Duration::from_secs(30),
-            || 1.0,
-            &metrics,
-            attempt,
-        )
-        .await;
+            tries: MAX_TRIES,
+            deadline: start + Duration::from_secs(30),
+            repeats: &Repeats::default(),
+        };
+        let outcome = repeat(allowed, || 1.0, &metrics, attempt).await;
         assert!(outcome.is_err());
         (tries.get(), start.elapsed())
     }
@@ -224,9 +257,22 @@ mod tests {
         };
         let start = Instant::now();
         let deadline = start + Duration::from_secs(30);
-        let outcome = repeat(Repeat::Yes, 3, deadline, || 1.0, &metrics, attempt).await;
+        let allowed = Allowance {
+            kind: Repeat::Yes,
+            tries: MAX_TRIES,
+            deadline,
+            repeats: &Repeats::default(),
+        };
+        let outcome = repeat(allowed, || 1.0, &metrics, attempt).await;
         assert!(outcome.is_err());
         assert_eq!((tries.get(), start.elapsed()), (1, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_requests_of_a_mount_share_what_may_be_repeated() {
+        let repeats = Repeats::default();
+        let taken = (0..100).filter(|_| repeats.take()).count();
+        assert_eq!(u32::try_from(taken), Ok(MOST_REPEATS));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use coffer_provider_core::auth::Identity;
 use coffer_provider_core::fault::{Fault, Reason};
+use coffer_provider_core::issued::pause;
 use coffer_provider_core::params::Pod;
 use secrecy::SecretString;
 use tokio::sync::Mutex as AsyncMutex;
@@ -136,6 +137,8 @@ impl Session {
 #[derive(Default)]
 struct State {
     login: Option<Arc<StoreToken>>,
+    /// After logins that failed while the old token serves on: how many, and when the next one is tried.
+    rests: Option<(u32, Instant)>,
     failure: Option<(Instant, Fault)>,
     checked: Option<Instant>,
 }
@@ -178,13 +181,10 @@ impl Sessions {
     ) -> Result<Arc<StoreToken>, Fault> {
         let arrived = self.chance.instant();
         let state = session.state.lock().await;
-        let warm = state
-            .login
-            .as_ref()
-            .filter(|token| token.is_fresh(self.chance.instant()));
+        let warm = state.serving(self.chance.instant());
         self.metrics.cache_lookup(CacheName::Login, warm.is_some());
         if let Some(token) = warm {
-            return Ok(Arc::clone(token));
+            return Ok(token);
         }
         if let Some(fault) = state.recent_failure(arrived, self.chance.instant()) {
             return Err(fault);
@@ -222,10 +222,14 @@ impl Sessions {
             }
             Some(_) => {
                 state.checked = Some(now);
-                if self.still_lives(refused).await {
+                // To ask would be a use, which such a token may not have.
+                if !refused.is_limited() && self.still_lives(refused).await {
                     return None;
                 }
-                state.login = None;
+                // It may live after all, where a role may not look at its own token.
+                if let Some(dead) = state.login.take() {
+                    self.retire(dead);
+                }
             }
             // Somebody else found the token dead and is logging in.
             None => {}
@@ -289,12 +293,8 @@ impl Sessions {
         if self.closed.load(Ordering::SeqCst) {
             return Err(closing());
         }
-        if let Some(token) = state
-            .login
-            .as_ref()
-            .filter(|token| token.is_fresh(self.chance.instant()))
-        {
-            return Ok(Arc::clone(token));
+        if let Some(token) = state.serving(self.chance.instant()) {
+            return Ok(token);
         }
         if let Some(fault) = state.recent_failure(arrived, self.chance.instant()) {
             return Err(fault);
@@ -302,7 +302,10 @@ impl Sessions {
         // It runs for all who wait, not only for the one that happened to come first with little time.
         let deadline = deadline.max(Instant::now() + LOGIN_BUDGET);
         let outcome = match state.login.clone() {
-            Some(old) => self.replace(old, &session.key, jwt, deadline).await,
+            Some(old) => {
+                self.replace(old, &mut state, &session.key, jwt, deadline)
+                    .await
+            }
             None => self
                 .log_in(&session.key.identity, jwt, deadline)
                 .await
@@ -328,25 +331,31 @@ impl Sessions {
     async fn replace(
         self: &Arc<Self>,
         old: Arc<StoreToken>,
+        state: &mut State,
         key: &SessionKey,
         jwt: &JwtSource,
         deadline: Instant,
     ) -> Result<Arc<StoreToken>, Fault> {
-        if old.is_renewable()
-            && !old.has_ended(self.chance.instant())
+        if old.may_be_renewed(self.chance.instant())
             && let Ok(renewed) = self.renew(&old).await
         {
             return Ok(Arc::new(renewed));
         }
         match self.log_in(&key.identity, jwt, deadline).await {
             Ok(fresh) => {
+                state.rests = None;
                 self.retire(old);
                 Ok(Arc::new(fresh))
             }
             Err(fault)
                 if fault.reason != Reason::LoginRefused && old.is_usable(self.chance.instant()) =>
             {
-                tracing::warn!(role = %key.identity.role, error = %fault, "no login can be had: the old token serves on");
+                let failures = state.rests.map_or(0, |(failures, _)| failures);
+                let until = self.chance.instant() + pause(failures, self.chance.random());
+                state.rests = Some((failures.saturating_add(1), until));
+                if failures == 0 {
+                    tracing::warn!(role = %key.identity.role, error = %fault, "no login can be had: the old token serves on");
+                }
                 Ok(old)
             }
             Err(fault) => {
@@ -403,9 +412,7 @@ impl Sessions {
             *session.used.lock().unwrap_or_else(PoisonError::into_inner) = now;
             return Arc::clone(session);
         }
-        if sessions.len() >= self.capacity.max(1) {
-            self.evict(&mut sessions);
-        }
+        while sessions.len() >= self.capacity.max(1) && self.evict(&mut sessions) {}
         let session = Arc::new(Session {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             key: key.clone(),
@@ -417,8 +424,9 @@ impl Sessions {
         session
     }
 
-    /// Drops the session that was not used the longest, sparing those in use and those with live leases.
-    fn evict(self: &Arc<Self>, sessions: &mut HashMap<SessionKey, Arc<Session>>) {
+    /// Drops the session that was not used the longest, sparing those in use and those with live leases;
+    /// false when there is none to drop.
+    fn evict(self: &Arc<Self>, sessions: &mut HashMap<SessionKey, Arc<Session>>) -> bool {
         let oldest = sessions
             .iter()
             // Nobody else holds it, so that no login can land in a session that is gone.
@@ -426,7 +434,7 @@ impl Sessions {
             .min_by_key(|(_, session)| *session.used.lock().unwrap_or_else(PoisonError::into_inner))
             .map(|(key, _)| key.clone());
         let Some(session) = oldest.and_then(|key| sessions.remove(&key)) else {
-            return;
+            return false;
         };
         self.metrics.cache_evicted(CacheName::Login);
         self.memory.forget_session(session.id);
@@ -438,6 +446,7 @@ impl Sessions {
         if let Some(token) = login {
             self.retire(token);
         }
+        true
     }
 }
 
@@ -470,6 +479,13 @@ fn closing() -> Fault {
 }
 
 impl State {
+    /// The token that serves without a login: a fresh one, or an old one while no login can be had.
+    fn serving(&self, now: Instant) -> Option<Arc<StoreToken>> {
+        let token = self.login.as_ref()?;
+        let serves_on = self.rests.is_some_and(|(_, until)| now < until) && token.is_usable(now);
+        (token.is_fresh(now) || serves_on).then(|| Arc::clone(token))
+    }
+
     /// The failure of a flight that ended while we waited for it, or a refusal of the last minute.
     fn recent_failure(&self, arrived: Instant, now: Instant) -> Option<Fault> {
         let (at, fault) = self.failure.as_ref()?;

@@ -73,7 +73,16 @@ fn a_certificate_counts_only_with_its_key() {
     let mut parameters = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
     parameters.not_after = rcgen::date_time_ymd(2026, 1, 2);
     let pem = parameters.self_signed(&key).unwrap().pem();
-    let body = |key: &str| serde_json::json!({"data": {"certificate": pem, key: "k"}}).to_string();
+    let body = |key: &str| {
+        serde_json::json!({"data": {"certificate": pem, key: "k", "serial_number": "1"}})
+            .to_string()
+    };
+    let stored = serde_json::json!({"data": {"certificate": pem, "private_key": "k"}}).to_string();
+    assert_eq!(
+        decide(Method::Get, &stored),
+        Freshness::ReadAgain,
+        "somebody put it into a key-value store"
+    );
     let day = Duration::from_secs(86_400 * 2 / 3);
     assert_eq!(
         decide(Method::Put, &body("private_key")),

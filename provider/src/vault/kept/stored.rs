@@ -55,7 +55,7 @@ impl Kept {
     }
 
     /// Everything that a restart must not lose. What hangs on a token of the operator is left out: that is
-    /// not ours to write down.
+    /// not ours to write down; and so is what hangs on one whose uses would have to be counted on.
     #[must_use]
     pub fn store(&self) -> (Vec<Stored>, Vec<StoredToken>) {
         let now = self.now();
@@ -63,7 +63,11 @@ impl Kept {
         let mut held: Vec<Arc<StoreToken>> = Vec::new();
         let mut stored = Vec::with_capacity(entries.by_key.len());
         for (key, entry) in &entries.by_key {
-            if entry.proof == Proof::Given || entry.has_ended(now, self.start) {
+            let limited = |hold: &Arc<Hold>| hold.token.is_limited();
+            if entry.proof == Proof::Given
+                || entry.has_ended(now, self.start)
+                || entry.hold.as_ref().is_some_and(limited)
+            {
                 continue;
             }
             let token = entry.hold.as_ref().map(|hold| index_of(&mut held, hold));

@@ -57,6 +57,11 @@ fn read(body: &str) -> Read {
     }
 }
 
+fn deny(memory: &Memory, session: u64, path: &str) {
+    let fault = Fault::new(Reason::Denied, "w", "h");
+    memory.deny(session, &request(path), &fault, Instant::now());
+}
+
 /// The body that answers, `denied`, or nothing.
 fn recall(memory: &Memory, session: u64, path: &str, phase: Phase) -> Option<String> {
     match memory.recall(session, &request(path), phase, INTERVAL)? {
@@ -84,7 +89,7 @@ async fn a_read_answers_first_mounts_for_a_second_and_republishes_for_the_interv
 async fn a_denial_takes_the_place_of_what_was_good() {
     let memory = memory(1 << 20);
     memory.learn(1, &request("a"), read("v"));
-    memory.deny(1, &request("a"), &Fault::new(Reason::Denied, "w", "h"));
+    deny(&memory, 1, "a");
     for phase in Phase::ALL {
         assert_eq!(recall(&memory, 1, "a", phase).as_deref(), Some("denied"));
     }
@@ -104,7 +109,7 @@ async fn an_answer_that_was_under_way_does_not_undo_a_younger_one() {
         recall(&memory, 1, "a", Phase::Refresh).as_deref(),
         Some("new")
     );
-    memory.deny(1, &request("a"), &Fault::new(Reason::Denied, "w", "h"));
+    deny(&memory, 1, "a");
     memory.learn(1, &request("a"), slow);
     assert_eq!(
         recall(&memory, 1, "a", Phase::Refresh).as_deref(),
@@ -139,7 +144,7 @@ async fn what_was_not_asked_for_the_longest_makes_room() {
 async fn nothing_is_remembered_when_there_is_no_room_at_all() {
     let memory = memory(0);
     memory.learn(1, &request("a"), read("v"));
-    memory.deny(1, &request("b"), &Fault::new(Reason::Denied, "w", "h"));
+    deny(&memory, 1, "b");
     assert_eq!(memory.bytes(), 0);
     assert!(memory.last(1, &request("a")).is_none());
 }
@@ -197,7 +202,7 @@ proptest! {
                     }
                     Step::Deny(session, path) => {
                         let fault = Fault::new(Reason::Denied, "w", "h");
-                        memory.deny(session, &request(&path.to_string()), &fault);
+                        memory.deny(session, &request(&path.to_string()), &fault, Instant::now());
                     }
                     Step::Wait(seconds) => advance(Duration::from_secs(seconds)).await,
                 }

@@ -4,12 +4,14 @@
 //! Whether the store is asked at all is decided in `reads.rs`.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use coffer_provider_core::fault::{Fault, Phase, Reason};
 use coffer_provider_core::refresh::{Freshness, freshness, joinable};
 use coffer_provider_core::request::Request;
 use coffer_provider_core::response::{Head, Response};
 use coffer_provider_core::secret::SecretBytes;
+use coffer_provider_core::target::Addresses;
 use tokio::time::Instant;
 
 use super::remark::hinted;
@@ -19,7 +21,7 @@ use crate::vault::endpoint;
 use crate::vault::flights::Seat;
 use crate::vault::http::{Call, NoAnswer};
 use crate::vault::memory::{Read, SessionId};
-use crate::vault::retry::{Repeat, repeat};
+use crate::vault::retry::{Allowance, Repeat, repeat};
 use crate::vault::session::{Lent, StoreToken};
 
 /// What a flight carries: everything that makes two answers different.
@@ -29,6 +31,8 @@ pub(super) struct FlightKey {
     /// The token's number: after a new login an old flight must not answer.
     token: u64,
     request: Arc<Request>,
+    /// Refreshes wait in a queue of their own, where no first mount may wait.
+    phase: Phase,
     /// Set where an answer belongs to one pod.
     pod: Option<String>,
 }
@@ -54,10 +58,38 @@ impl Landing {
     }
 }
 
-/// A token that the store takes for one more request, lent if it is not the Mount's own.
+/// A token to ask with, lent if it is not the Mount's own.
 struct Usable {
     token: Arc<StoreToken>,
     _lent: Option<Lent>,
+}
+
+impl Usable {
+    fn own(token: &Arc<StoreToken>) -> Self {
+        Self {
+            token: Arc::clone(token),
+            _lent: None,
+        }
+    }
+}
+
+/// The store takes no more requests with the token: another login is due. Nobody is told of it.
+fn used_up() -> NoAnswer {
+    NoAnswer::never_sent(Fault::new(
+        Reason::Busy,
+        "the store token is used up",
+        "give the role's tokens more uses",
+    ))
+}
+
+fn is_used_up(failed: &NoAnswer) -> bool {
+    *failed == used_up()
+}
+
+/// What is known to belong to one pod each, wherever it was asked for.
+fn place(asker: &Asker, request: &Request) -> (Addresses, String) {
+    let target = &asker.session.key().identity.target;
+    (target.address.clone(), request.path.clone())
 }
 
 impl Reads {
@@ -68,12 +100,18 @@ impl Reads {
         token: &Arc<StoreToken>,
         request: &Arc<Request>,
     ) -> Result<Fetched, NoAnswer> {
-        let usable = self.usable(asker, token).await?;
-        let outcome = self.asked_with(asker, &usable.token, request).await;
+        let began = self.chance.instant();
+        let mut usable = Usable::own(token);
+        let mut outcome = self.asked_with(asker, &usable.token, request).await;
+        while outcome.as_ref().is_err_and(is_used_up) {
+            usable = self.another(asker).await?;
+            outcome = self.asked_with(asker, &usable.token, request).await;
+        }
         if let Err(failed) = &outcome
             && failed.fault.reason == Reason::Denied
         {
-            self.memory.deny(asker.session.id(), request, &failed.fault);
+            let session = asker.session.id();
+            self.memory.deny(session, request, &failed.fault, began);
         }
         outcome
     }
@@ -102,23 +140,16 @@ impl Reads {
         }
     }
 
-    /// The token, or that of a new login when the store takes no more requests with it.
-    async fn usable(&self, asker: &Asker, token: &Arc<StoreToken>) -> Result<Usable, NoAnswer> {
-        let mut usable = Usable {
-            token: Arc::clone(token),
-            _lent: None,
-        };
-        while !usable.token.take_use() {
-            let newer = self
-                .sessions
-                .token(&asker.session, &asker.jwt, asker.deadline);
-            let token = newer.await.map_err(NoAnswer::never_sent)?;
-            usable = Usable {
-                _lent: Some(self.sessions.lend(Arc::clone(&token))),
-                token,
-            };
-        }
-        Ok(usable)
+    /// The token of another login.
+    async fn another(&self, asker: &Asker) -> Result<Usable, NoAnswer> {
+        let newer = self
+            .sessions
+            .token(&asker.session, &asker.jwt, asker.deadline);
+        let token = newer.await.map_err(NoAnswer::never_sent)?;
+        Ok(Usable {
+            _lent: Some(self.sessions.lend(Arc::clone(&token))),
+            token,
+        })
     }
 
     async fn fly(
@@ -127,7 +158,7 @@ impl Reads {
         token: &Arc<StoreToken>,
         request: &Arc<Request>,
     ) -> Result<Fetched, NoAnswer> {
-        let alone = request.generates() || self.is_per_pod(request);
+        let alone = request.generates() || self.is_per_pod(asker, request);
         let (seat, landed) = self.board(asker, token, request, alone).await;
         let landing = landed?;
         if seat == Seat::Leader || landing.freshness == Freshness::ReadAgain {
@@ -152,9 +183,16 @@ impl Reads {
             session: asker.session.id(),
             token: token.number(),
             request: Arc::clone(request),
+            // A pod's own request is one in whatever phase its volumes are.
+            phase: if alone { Phase::First } else { asker.phase },
             pod: alone.then(|| asker.pod.clone()),
         };
-        let (phase, interval) = (asker.phase, asker.interval);
+        // What is being issued for a pod is the pod's, however long that takes: it is never asked for twice.
+        let oldest = if alone {
+            Duration::MAX
+        } else {
+            joinable(asker.phase, asker.interval)
+        };
         let (this, asker, token, request) = (
             Arc::clone(self),
             asker.clone(),
@@ -163,7 +201,7 @@ impl Reads {
         );
         let (seat, landed) = self
             .flights
-            .fly(key, joinable(phase, interval), move || async move {
+            .fly(key, oldest, move || async move {
                 this.ask(&asker, &token, &request).await
             })
             .await;
@@ -191,14 +229,13 @@ impl Reads {
         let _in_use = token.hold();
         let began = self.chance.instant();
         let attempt = || self.attempt(asker, token, request);
-        let outcome = repeat(
+        let allowed = Allowance {
             kind,
-            self.stores.tries(),
-            asker.deadline,
-            || self.chance.random(),
-            &self.metrics,
-            attempt,
-        );
+            tries: self.stores.tries(),
+            deadline: asker.ask_until(),
+            repeats: &asker.repeats,
+        };
+        let outcome = repeat(allowed, || self.chance.random(), &self.metrics, attempt);
         let (response, body) = outcome.await.inspect_err(|failed| {
             if failed.fault.reason == Reason::NotFound {
                 let session = asker.session.id();
@@ -213,7 +250,7 @@ impl Reads {
                 self.memory.learn(asker.session.id(), request, read);
             }
             Freshness::KeepForPod(life) => {
-                self.note_per_pod(request);
+                self.note_per_pod(asker, request);
                 self.kept.put(
                     kept_key(asker, request),
                     asker.session.key().proof.clone(),
@@ -236,6 +273,9 @@ impl Reads {
         token: &StoreToken,
         request: &Request,
     ) -> Result<(Response, SecretBytes), NoAnswer> {
+        if !token.take_use() {
+            return Err(used_up());
+        }
         let target = &asker.session.key().identity.target;
         let op = if request.generates() {
             StoreOp::Write
@@ -264,18 +304,18 @@ impl Reads {
         Ok((response, SecretBytes::new(answer.body.to_vec())))
     }
 
-    fn is_per_pod(&self, request: &Request) -> bool {
+    fn is_per_pod(&self, asker: &Asker, request: &Request) -> bool {
         self.per_pod
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(&request.path)
+            .contains(&place(asker, request))
     }
 
-    fn note_per_pod(&self, request: &Request) {
+    fn note_per_pod(&self, asker: &Asker, request: &Request) {
         let mut paths = self.per_pod.lock().unwrap_or_else(PoisonError::into_inner);
         if paths.len() >= MAX_LEASED_PATHS {
             paths.clear();
         }
-        paths.insert(request.path.clone());
+        paths.insert(place(asker, request));
     }
 }

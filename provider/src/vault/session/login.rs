@@ -15,7 +15,7 @@ use super::{JwtSource, Sessions, StoreToken};
 use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
 use crate::vault::endpoint;
 use crate::vault::http::{Answer, Call, NoAnswer};
-use crate::vault::retry::{Repeat, repeat};
+use crate::vault::retry::{Allowance, Repeat, Repeats, repeat};
 
 impl Sessions {
     /// Logs in once, as often as it takes to get an answer.
@@ -34,15 +34,13 @@ impl Sessions {
             }
         };
         let attempt = || self.login_attempt(identity, jwt, deadline);
-        let outcome = repeat(
-            Repeat::Yes,
-            self.stores.tries(),
+        let allowed = Allowance {
+            kind: Repeat::Yes,
+            tries: self.stores.tries(),
             deadline,
-            || self.chance.random(),
-            &self.metrics,
-            attempt,
-        )
-        .await;
+            repeats: &Repeats::default(),
+        };
+        let outcome = repeat(allowed, || self.chance.random(), &self.metrics, attempt).await;
         let result = match &outcome {
             Ok(_) => LoginResult::Ok,
             Err(failed) if failed.fault.reason == Reason::LoginRefused => LoginResult::Refused,

@@ -256,14 +256,21 @@ impl StoreToken {
         self.life().is_some_and(|life| life.renewable)
     }
 
+    /// Whether a renewal may be tried now: no failure was too short ago.
+    pub(super) fn may_be_renewed(&self, now: Instant) -> bool {
+        let rests = self.shared.upkeep().rests_until;
+        self.is_renewable() && !self.has_ended(now) && rests.is_none_or(|until| now >= until)
+    }
+
+    /// Whether the store counts its uses, so that nothing but reads may take one.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.shared.uses.is_some()
+    }
+
     /// Whether to renew it for its leases' sake: it has some, ages, and no failure was too short ago.
     pub(super) fn wants_renewal(&self, now: Instant) -> bool {
-        let rests = self.shared.upkeep().rests_until;
-        self.has_leases()
-            && self.is_renewable()
-            && !self.is_fresh(now)
-            && !self.has_ended(now)
-            && rests.is_none_or(|until| now >= until)
+        self.has_leases() && !self.is_fresh(now) && self.may_be_renewed(now)
     }
 
     /// Notes that something may come to hang on it: until then nobody may revoke it.

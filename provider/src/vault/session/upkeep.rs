@@ -51,7 +51,10 @@ impl Sessions {
     /// The session is not locked meanwhile: its pods go on with the token as it is.
     async fn keep_alive(&self, session: &Session) {
         let now = self.chance.instant();
-        let due = session.state.lock().await.login.clone();
+        // Who logs in just now needs no upkeep, and must not hold up that of others.
+        let Ok(due) = session.state.try_lock().map(|state| state.login.clone()) else {
+            return;
+        };
         let Some(token) = due.filter(|token| token.wants_renewal(now)) else {
             return;
         };

@@ -15,6 +15,7 @@ mod examples;
 mod flags;
 mod leases;
 mod optional;
+mod outages;
 mod parameters;
 mod rows;
 mod stage;

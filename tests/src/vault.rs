@@ -7,6 +7,7 @@
 mod api;
 mod container;
 mod jwt;
+mod lasting;
 mod sealed;
 
 use std::env;
@@ -146,7 +147,7 @@ impl Vault {
         !matches!(self.server, Server::Shared)
     }
 
-    /// Ends the server at once; what it held is lost.
+    /// Ends the server at once. What it held is lost, unless it is one of [`Self::start_lasting`].
     ///
     /// # Errors
     /// When it is not the test's own.

@@ -41,7 +41,7 @@ impl Vault {
         Ok(vault)
     }
 
-    async fn initialise(&mut self) -> Result<()> {
+    pub(super) async fn initialise(&mut self) -> Result<()> {
         eventually(READY, "a store to initialise", async || {
             self.still_running()?;
             let status = self.health().await?;

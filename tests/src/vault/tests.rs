@@ -109,6 +109,30 @@ async fn a_minted_token_logs_in_and_is_held_to_its_role() {
     }
 }
 
+#[tokio::test]
+async fn a_lasting_server_keeps_secrets_and_tokens_over_a_kill() {
+    let mut vault = Vault::start_lasting().await.unwrap();
+    let token = vault.create_token(&["default"], "20m").await.unwrap();
+    vault
+        .kv2_put("secret", "foo", &json!({"bar": "kept"}))
+        .await
+        .unwrap();
+    vault.kill().unwrap();
+    assert!(vault.health().await.is_err());
+    vault.start_again().await.unwrap();
+    assert!(vault.read("secret/data/foo").await.is_err());
+    vault.unseal().await.unwrap();
+    let read = vault.read("secret/data/foo").await.unwrap();
+    assert_eq!(read["data"]["data"]["bar"], "kept");
+    assert!(vault.is_token_valid(&token).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_dev_server_held_is_lost_with_it() {
+    let mut vault = Vault::start().await.unwrap();
+    assert!(vault.start_again().await.is_err());
+}
+
 #[test]
 fn the_jwks_document_verifies_a_minted_token() {
     let issuer = JwtAuth::new("https://issuer.test").unwrap();

@@ -15,6 +15,8 @@ bao write pki-leased/roles/web allowed_domains=default.svc allow_subdomains=true
 # Pods of the service account leased in the namespace default may read it.
 bao policy write leased - <<'HCL'
 path "pki-leased/issue/web" { capabilities = ["update"] }
+# What nobody needs any more is given back; the default policy grants only renewal.
+path "sys/leases/revoke" { capabilities = ["update"] }
 HCL
 bao write auth/kubernetes/role/leased \
     bound_service_account_names=leased bound_service_account_namespaces=default \

@@ -147,7 +147,7 @@ impl Metrics {
 
 /// Mounts.
 impl Metrics {
-    /// A Mount waits for its turn until the guard is dropped.
+    /// A request of a Mount waits for its turn until the guard is dropped.
     pub fn mount_queued(&self) -> InFlight {
         InFlight::new(&self.mount.queued)
     }
@@ -280,9 +280,11 @@ impl Metrics {
             .inc();
     }
 
-    /// When the first of the configured CA certificates ends, in Unix time.
-    pub fn ca_expiry(&self, unix_seconds: i64) {
-        self.store.ca_expiry.set(unix_seconds as f64);
+    /// When the first of the configured CA certificates in use ends, in Unix time. Where there is none an
+    /// alert on "ends soon" must not fire, so that it is never 0.
+    pub fn ca_expiry(&self, unix_seconds: Option<i64>) {
+        let ends = unix_seconds.map_or(f64::INFINITY, |ends| ends as f64);
+        self.store.ca_expiry.set(ends);
     }
 
     /// A TLS file changed and could not be used.

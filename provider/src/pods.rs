@@ -3,7 +3,7 @@
 //! Optional: without it leases live until nobody renews them. A pod counts as gone only when that is
 //! certain: it was seen and then deleted or ended, or a complete list has no trace of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,12 @@ const TRUSTED_AFTER: Duration = Duration::from_secs(30);
 
 /// How often entries without a known pod are looked for.
 const DOUBTS: Duration = Duration::from_secs(5);
+
+/// The longest pause after a failure: what is gone while nobody watches is found soon after.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long a deleted pod is remembered: a read that was under way may still bring a lease for it.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// A watch that ends sooner than this was no watch.
 const SHORT: Duration = Duration::from_secs(1);
@@ -99,6 +105,8 @@ pub struct PodWatch {
     chance: Arc<dyn Chance>,
     /// Pods that are there, by UID.
     known: HashSet<String>,
+    /// Pods that went lately, by UID, and when. A UID never comes back.
+    gone: HashMap<String, Instant>,
 }
 
 /// Why a watch ended without a fault.
@@ -124,6 +132,7 @@ impl PodWatch {
             keeper,
             chance,
             known: HashSet::new(),
+            gone: HashMap::new(),
         }
     }
 
@@ -146,7 +155,9 @@ impl PodWatch {
                 tracing::warn!(%error, "this node's pods cannot be watched: leases of pods that are gone live until they end");
                 told = Some(error);
             }
-            tokio::time::sleep(pause(failures, self.chance.random())).await;
+            let luck = self.chance.random();
+            let longest = LONGEST_PAUSE.mul_f64(1.0 - luck / 4.0);
+            tokio::time::sleep(pause(failures, luck).min(longest)).await;
             failures = failures.saturating_add(1);
         }
     }
@@ -193,6 +204,7 @@ impl PodWatch {
             let event = tokio::select! {
                 event = events.next() => event,
                 _ = doubts.tick() => {
+                    self.give_back_late();
                     if self.has_doubts() {
                         return Ok(Ended::List);
                     }
@@ -226,7 +238,21 @@ impl PodWatch {
         kept.any(|(pod, age)| age >= TRUSTED_AFTER && !self.known.contains(&pod))
     }
 
-    fn give_back(&self, gone: &HashSet<String>) {
+    /// What was issued for a pod after it was found gone.
+    fn give_back_late(&mut self) {
+        let now = self.chance.instant();
+        self.gone
+            .retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        self.drop_pods(&self.gone.keys().cloned().collect());
+    }
+
+    fn give_back(&mut self, gone: &HashSet<String>) {
+        let now = self.chance.instant();
+        self.gone.extend(gone.iter().map(|uid| (uid.clone(), now)));
+        self.drop_pods(gone);
+    }
+
+    fn drop_pods(&self, gone: &HashSet<String>) {
         if gone.is_empty() {
             return;
         }

@@ -285,7 +285,7 @@ async fn farewell(parts: &Parts, state: Option<Arc<State>>) {
         tracing::warn!("not every token could be given back in time");
     }
     if let Some(state) = state {
-        state.close().await;
+        state.save().await;
     }
 }
 

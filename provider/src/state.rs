@@ -18,7 +18,7 @@ use std::time::Duration;
 use coffer_provider_core::version::VersionKey;
 
 use crate::ports::Chance;
-use crate::vault::kept::Kept;
+use crate::vault::kept::{Kept, Snapshot};
 use crate::vault::session::Sessions;
 use crate::version_key::VersionKeys;
 use place::Place;
@@ -63,6 +63,18 @@ pub enum Unwritable {
     /// The library fails.
     #[error("it cannot be sealed")]
     Seal,
+    /// Another process wrote since this one did.
+    #[error("another process took it over")]
+    Taken,
+}
+
+/// Whose file is to be replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Whoever wrote it: this process takes over.
+    Take,
+    /// Only its own.
+    Keep,
 }
 
 /// Reads the state at the start and writes it behind every change.
@@ -109,11 +121,15 @@ impl State {
     }
 
     /// Takes over what a process before this one kept, once: with the key, if there is one.
-    pub async fn load(&self, key: &VersionKey) {
-        match self.read(key) {
-            Ok((stored, tokens)) => {
-                let all = stored.len();
-                let kept = self.kept.restore(stored, tokens, &self.sessions).await;
+    pub async fn load(self: &Arc<Self>, key: Arc<VersionKey>) {
+        let (this, with) = (Arc::clone(self), Arc::clone(&key));
+        let Ok(found) = tokio::task::spawn_blocking(move || this.read(&with)).await else {
+            return;
+        };
+        match found {
+            Ok(snapshot) => {
+                let all = snapshot.entries.len();
+                let kept = self.kept.restore(snapshot, &self.sessions).await;
                 tracing::info!(kept, ended = all - kept, "took over what was issued before");
             }
             Err(Unreadable::Absent) => {}
@@ -125,6 +141,8 @@ impl State {
             }
         }
         self.loaded.store(true, Ordering::Relaxed);
+        // At once, so that the process before this one sees that its file has a new owner.
+        self.put(key, Claim::Take).await;
     }
 
     /// Writes behind changes, for ever.
@@ -136,17 +154,24 @@ impl State {
         }
     }
 
-    /// Writes once, now.
+    /// Writes once, now, unless a process that took over has written already.
     pub async fn save(self: &Arc<Self>) {
         let key = self.keys.current();
-        let Some(key) = key.filter(|_| self.loaded.load(Ordering::Relaxed)) else {
-            return;
-        };
+        if let Some(key) = key.filter(|_| self.loaded.load(Ordering::Relaxed)) {
+            self.put(key, Claim::Keep).await;
+        }
+    }
+
+    async fn put(self: &Arc<Self>, key: Arc<VersionKey>, claim: Claim) {
         let this = Arc::clone(self);
-        let written = tokio::task::spawn_blocking(move || this.write(&key)).await;
+        let written = tokio::task::spawn_blocking(move || this.write(&key, claim)).await;
         let Ok(outcome) = written else {
             return;
         };
+        if matches!(outcome, Err(Unwritable::Taken)) {
+            tracing::debug!("what was issued is written by another process from now on");
+            return;
+        }
         let text = outcome.err().map(|error| error.to_string());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = &text
@@ -160,25 +185,21 @@ impl State {
         *told = text;
     }
 
-    /// Writes a last time, unless a process that took over has written already.
-    pub async fn close(self: &Arc<Self>) {
-        if self.place.is_ours() {
-            self.save().await;
-        }
-    }
-
-    fn read(&self, key: &VersionKey) -> Result<record::Contents, Unreadable> {
+    fn read(&self, key: &VersionKey) -> Result<Snapshot, Unreadable> {
         let sealed = self.place.read(MAX_BYTES + seal::OVERHEAD)?;
         let plain = seal::open(key, sealed)?;
         record::read(&plain, self.chance.now()).ok_or(Unreadable::Contents)
     }
 
-    fn write(&self, key: &VersionKey) -> Result<(), Unwritable> {
+    fn write(&self, key: &VersionKey, claim: Claim) -> Result<(), Unwritable> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stored, tokens) = self.kept.store();
-        let plain = record::write(&stored, &tokens, self.chance.now(), MAX_BYTES)
-            .ok_or(Unwritable::TooLarge)?;
+        let snapshot = self.kept.store();
+        let plain =
+            record::write(&snapshot, self.chance.now(), MAX_BYTES).ok_or(Unwritable::TooLarge)?;
         let sealed = seal::seal(key, &plain).ok_or(Unwritable::Seal)?;
+        if claim == Claim::Keep && !self.place.is_ours() {
+            return Err(Unwritable::Taken);
+        }
         self.place.write(&sealed)?;
         Ok(())
     }

@@ -40,25 +40,24 @@ pub const fn code(reason: Reason) -> Code {
     }
 }
 
-/// Whether kubelet takes the code as the end of the attempt.
-#[must_use]
-pub const fn is_final(code: Code) -> bool {
-    !matches!(
-        code,
-        Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::Unavailable
-            | Code::ResourceExhausted
-            | Code::Aborted
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use coffer_provider_core::fault::Reason;
     use tonic::Code;
 
-    use super::{code, is_final};
+    use super::code;
+
+    /// Whether kubelet takes the code as the end of the attempt.
+    const fn is_final(code: Code) -> bool {
+        !matches!(
+            code,
+            Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::Unavailable
+                | Code::ResourceExhausted
+                | Code::Aborted
+        )
+    }
 
     #[test]
     fn every_reason_but_draining_ends_the_attempt() {
@@ -69,21 +68,5 @@ mod tests {
                 "{reason:?}"
             );
         }
-    }
-
-    #[test]
-    fn exactly_five_of_the_17_codes_are_not_final() {
-        let codes: Vec<Code> = (0..17).map(Code::from_i32).collect();
-        let open: Vec<Code> = codes.into_iter().filter(|code| !is_final(*code)).collect();
-        assert_eq!(
-            open,
-            [
-                Code::Cancelled,
-                Code::DeadlineExceeded,
-                Code::ResourceExhausted,
-                Code::Aborted,
-                Code::Unavailable
-            ]
-        );
     }
 }

@@ -14,9 +14,9 @@ use coffer_provider_core::notice::{Ages, Notice, Outcome, Told, notice};
 use coffer_provider_core::params::{MountSpec, Pod};
 use tokio::time::Instant;
 
-/// The most volumes that are remembered; beyond it the one not seen longest is forgotten, and its next
-/// Mount counts as a first one.
-const MAX_VOLUMES: usize = 20_000;
+/// The most volumes that are remembered: a node runs some hundred pods. Beyond it the one not seen longest
+/// is forgotten, and its next Mount counts as a first one.
+const MAX_VOLUMES: usize = 4096;
 
 /// When a volume is forgotten that nobody mounts any more. Drivers up to 1.5.6 ask once per poll
 /// interval, which can be hours.

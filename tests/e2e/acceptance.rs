@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use coffer_tests::driver::{Class, Kubelet, Pod, Published, Volume};
 use coffer_tests::fixture::eventually;
 use coffer_tests::provider::ProviderProcess;
-use coffer_tests::vault::Vault;
+use coffer_tests::vault::{Policy, Vault};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Api;
 use kube::api::PostParams;
@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use crate::cluster::{Rights, install};
 use crate::engines::pki;
 use crate::stage::{SOON, failure, has, mount, object, text, texts, unique};
-use crate::world::{cluster, end_with_us, everything, postgres, run};
+use crate::world::{cluster, end_with_us, everything, leased, postgres, run};
 
 /// A store that asks every client for its certificate, with all that the cases read.
 struct Suite {
@@ -97,6 +97,21 @@ impl Suite {
             .await?
             .start("vault", &arguments)
             .await
+    }
+
+    /// A role for the usual account with these rights and no others.
+    async fn role(&self, rights: &Policy) -> Result<String> {
+        let role = unique("role");
+        self.vault.policy(&role, rights).await?;
+        let body = json!({
+            "bound_service_account_names": "default",
+            "bound_service_account_namespaces": TEST,
+            "token_policies": role,
+            "token_ttl": "20m",
+        });
+        let path = format!("auth/kubernetes/role/{role}");
+        self.vault.write(&path, &body).await?;
+        Ok(role)
     }
 
     async fn volume(&self, objects: &str) -> Result<Volume> {
@@ -292,13 +307,14 @@ fn d10_leases_of_a_failed_mount_are_revoked() -> Result<()> {
         let provider = suite.provider(Rights::Secret).await?;
         let mount_point = suite.database().await?;
         let path = format!("{mount_point}/creds/reader");
+        let role = suite.role(&leased(&path)).await?;
         let good = object("user", &path, "secretKey: username");
-        mount(&provider, &suite.volume(&good).await?)
+        mount(&provider, &volume(class(&role, &good), "default").await?)
             .await?
             .response()?;
         assert_eq!(suite.leases(&mount_point).await?, 1);
         let bad = good + &object("nope", "secret/data/nope", "secretKey: k");
-        failure(&mount(&provider, &suite.volume(&bad).await?).await?)?;
+        failure(&mount(&provider, &volume(class(&role, &bad), "default").await?).await?)?;
         eventually(SOON, "the second lease's end", async || {
             let count = suite.leases(&mount_point).await?;
             ensure!(count == 1, "{count} leases");

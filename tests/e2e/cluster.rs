@@ -10,11 +10,12 @@ use coffer_tests::apiserver::ApiServer;
 use coffer_tests::driver::{Class, Pod, Volume};
 use coffer_tests::fixture::eventually;
 use coffer_tests::provider::ProviderProcess;
+use coffer_tests::vault::Policy;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::stage::{SOON, failure, has, mount, object, settled, text, unique};
-use crate::world::{Cluster, cluster, run, store};
+use crate::world::{Cluster, cluster, everything, run, store};
 
 /// Where a provider is installed: its namespace and its account's kubeconfig.
 pub(crate) struct Installed {
@@ -94,10 +95,22 @@ impl Cluster {
         account: &str,
         audience: Option<&str>,
     ) -> Result<()> {
+        self.role_with(name, namespace, account, audience, "everything")
+            .await
+    }
+
+    async fn role_with(
+        &self,
+        name: &str,
+        namespace: &str,
+        account: &str,
+        audience: Option<&str>,
+        policy: &str,
+    ) -> Result<()> {
         let mut role = json!({
             "bound_service_account_names": account,
             "bound_service_account_namespaces": namespace,
-            "token_policies": "everything",
+            "token_policies": policy,
             "token_ttl": "20m",
         });
         if let Some(audience) = audience {
@@ -107,11 +120,21 @@ impl Cluster {
         store().await?.vault.write(&path, &role).await.map(|_| ())
     }
 
-    /// A namespace of its own with the role of its name, and a class for it.
+    /// A namespace of its own with the role of its name, which may do everything, and a class for it.
     pub(crate) async fn team(&self, objects: &str) -> Result<(String, Class)> {
+        self.team_with(objects, &everything()).await
+    }
+
+    /// The same with these rights and no others.
+    pub(crate) async fn team_with(
+        &self,
+        objects: &str,
+        rights: &Policy,
+    ) -> Result<(String, Class)> {
         let team = unique("team");
         self.api.create_namespace(&team).await?;
-        self.role(&team, &team, "default", None).await?;
+        store().await?.vault.policy(&team, rights).await?;
+        self.role_with(&team, &team, "default", None, &team).await?;
         let class = Class::new("c")
             .with("roleName", &team)
             .with("vaultAddress", store().await?.vault.address())

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, ensure};
 use coffer_tests::driver::MountOutcome;
 use coffer_tests::fixture::{directory, eventually};
 use coffer_tests::provider::ProviderProcess;
-use coffer_tests::vault::Vault;
+use coffer_tests::vault::{Policy, Vault};
 use serde_json::json;
 
 use crate::cluster::{Installed, Rights, install};
 use crate::stage::{SOON, mount, object, provider, settled, texts, unique};
-use crate::world::{cluster, postgres, run, store};
+use crate::world::{cluster, leased, postgres, run, store};
 
 /// By when the lease of a pod that is gone must be revoked.
 const REVOKED: Duration = Duration::from_secs(30);
@@ -124,6 +124,17 @@ async fn watching(installed: &Installed) -> Result<ProviderProcess> {
     installed.start("vault", &arguments).await
 }
 
+/// The same with the right to do so.
+async fn allowed_to_watch() -> Result<ProviderProcess> {
+    let api = &cluster().await?.api;
+    let installed = install(api, Rights::Secret).await?;
+    let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]);
+    let name = unique("pods");
+    api.bind_cluster(&installed.namespace, "default", &name, &rules)
+        .await?;
+    watching(&installed).await
+}
+
 /// L3, X2: with the watch a pod that is deleted gives its lease back, and no other pod does
 #[test]
 fn l3_the_lease_of_a_deleted_pod_is_revoked() -> Result<()> {
@@ -131,16 +142,9 @@ fn l3_the_lease_of_a_deleted_pod_is_revoked() -> Result<()> {
         let cluster = cluster().await?;
         let vault = &store().await?.vault;
         let (mount_point, objects) = database().await?;
-        let (team, class) = cluster.team(&objects).await?;
-        let installed = install(&cluster.api, Rights::Secret).await?;
-        let namespace = &installed.namespace;
-        let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]);
-        let name = unique("pods");
-        cluster
-            .api
-            .bind_cluster(namespace, "default", &name, &rules)
-            .await?;
-        let provider = watching(&installed).await?;
+        let rights = leased(&format!("{mount_point}/creds/reader"));
+        let (team, class) = cluster.team_with(&objects, &rights).await?;
+        let provider = allowed_to_watch().await?;
         let gone = cluster.volume(&class, &team, &["vault"]).await?;
         let stays = cluster.volume(&class, &team, &["vault"]).await?;
         mount(&provider, &gone).await?.response()?;
@@ -158,6 +162,42 @@ fn l3_the_lease_of_a_deleted_pod_is_revoked() -> Result<()> {
         logs_in(&after).await?;
         let counted = "coffer_revocations_total{kind=\"lease\",result=\"ok\"}";
         assert_eq!(provider.metric(counted).await?, Some(1.0));
+        Ok(())
+    })
+}
+
+/// L3: a role without the right to revoke is named once, with what to allow, and everything else works
+#[test]
+fn l3_without_the_right_to_revoke_there_is_one_warning() -> Result<()> {
+    run(async {
+        let cluster = cluster().await?;
+        let vault = &store().await?.vault;
+        let (mount_point, objects) = database().await?;
+        let rights = Policy::read(&[&format!("{mount_point}/creds/reader")]);
+        let (team, class) = cluster.team_with(&objects, &rights).await?;
+        let mut provider = allowed_to_watch().await?;
+        for _ in 0..2 {
+            let gone = cluster.volume(&class, &team, &["vault"]).await?;
+            mount(&provider, &gone).await?.response()?;
+            cluster.api.delete_pod(&gone.pod).await?;
+        }
+        let refused = "coffer_revocations_total{kind=\"lease\",result=\"error\"}";
+        eventually(REVOKED, "two refused revocations", async || {
+            ensure!(provider.metric(refused).await? == Some(2.0));
+            Ok(())
+        })
+        .await
+        .with_context(|| provider.log())?;
+        assert_eq!(leases(vault, &mount_point).await?, 2);
+        let stays = cluster.volume(&class, &team, &["vault"]).await?;
+        logs_in(&mount(&provider, &stays).await?).await?;
+        let log = provider.whole_log().await?;
+        let warnings: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("allow update on sys/leases/revoke"))
+            .collect();
+        ensure!(warnings.len() == 1, "{} warnings: {log}", warnings.len());
+        ensure!(warnings[0].contains(&team), "{}", warnings[0]);
         Ok(())
     })
 }

@@ -115,6 +115,14 @@ pub(crate) fn everything() -> Policy {
     )
 }
 
+/// What a role needs for leased credentials and no more: to read them, and to give them back.
+pub(crate) fn leased(path: &str) -> Policy {
+    Policy::hcl(&format!(
+        r#"path "{path}" {{ capabilities = ["read"] }}
+        path "sys/leases/revoke" {{ capabilities = ["update"] }}"#
+    ))
+}
+
 /// Runs a shell command when this process ends, however it does: what is static is never dropped.
 ///
 /// The shell waits for the end of its input, which only this process holds open.

@@ -89,6 +89,53 @@ async fn an_open_breaker_is_of_one_address() -> Result<()> {
     Ok(())
 }
 
+/// O1: classes that reach one address with settings of their own share its probes, and its recovery.
+#[tokio::test]
+async fn settings_of_one_address_share_its_probes() -> Result<()> {
+    const SETTINGS: usize = 4;
+    let stage = Stage::set().await?;
+    stage.store.rule(|_| Some(Reply::hang_up()));
+    let mut volumes = Vec::new();
+    for at in 0..SETTINGS {
+        let class = class(ONE).with("vaultTLSServerName", &format!("name-{at}"));
+        volumes.push(stage.volume_of("web", class)?);
+    }
+    let all_open = "coffer_store_breaker_open{target=\"other\"}";
+    for volume in &volumes {
+        for _ in 0..2 {
+            stage
+                .refused(volume, Code::Unknown, "store_unreachable")
+                .await?;
+        }
+    }
+    let open = stage.provider.metric(OPEN).await?.unwrap_or_default()
+        + stage.provider.metric(all_open).await?.unwrap_or_default();
+    assert_eq!(open, 4.0);
+    eventually(PROBED, "three probes", async || {
+        ensure!(probes(&stage) >= 3);
+        Ok(())
+    })
+    .await?;
+    let requests = stage.store.requests();
+    let at: Vec<Instant> = requests
+        .iter()
+        .filter(|asked| asked.path == "/v1/sys/health")
+        .map(|asked| asked.at)
+        .collect();
+    for pair in at.windows(2) {
+        let pause = pair[1] - pair[0];
+        ensure!(pause > Duration::from_secs(4), "{pause:?} between probes");
+    }
+    stage.store.heal();
+    eventually(PROBED, "a good mount of each", async || {
+        for volume in &volumes {
+            stage.mount(volume).await?.files()?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// I2: what a working store refuses never opens it.
 #[tokio::test]
 async fn refusals_open_no_breaker() -> Result<()> {

@@ -72,7 +72,7 @@ async fn a_renewed_token_keeps_its_leases() -> Result<()> {
 /// D34, D8: a renewal that the store denies is not asked for again at each look at the leases.
 #[tokio::test]
 async fn a_denied_renewal_is_not_repeated() -> Result<()> {
-    // Looked at every five seconds, and due in the last third: at least twice.
+    // Looked at every two seconds, and due in the last third: at least twice.
     const LIFE: u64 = 31;
     let stage = Stage::set().await?;
     stage.store.set_token_ttl(LIFE);
@@ -239,4 +239,34 @@ async fn old_credentials_are_served_until_they_end() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// L3: a role that may not give leases back is told once what to allow, and nothing else breaks.
+#[tokio::test]
+async fn a_role_that_may_not_revoke_is_named_once_with_the_remedy() -> Result<()> {
+    let mut stage = Stage::set().await?;
+    dynamic(&stage, 3600);
+    stage.store.on(
+        "/v1/sys/leases/revoke",
+        Reply::errors(403, &["permission denied"]),
+    );
+    let objects =
+        format!("{CREDS}\n- {{objectName: none, secretPath: secret/data/none, secretKey: k}}");
+    for _ in 0..3 {
+        let failing = stage.volume(&objects)?;
+        stage.refused(&failing, Code::NotFound, "not_found").await?;
+    }
+    let refused = "coffer_revocations_total{kind=\"lease\",result=\"error\"}";
+    eventually(Duration::from_secs(20), "three refusals", async || {
+        ensure!(stage.provider.metric(refused).await? == Some(3.0));
+        Ok(())
+    })
+    .await?;
+    assert_eq!(stage.content(&stage.volume(CREDS)?).await?, "user-3");
+    let log = stage.provider.whole_log().await?;
+    let remedy = "allow update on sys/leases/revoke";
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains(remedy)).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("\"role\":\"app\""), "{}", warnings[0]);
+    Ok(())
 }

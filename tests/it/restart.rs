@@ -1,5 +1,6 @@
 //! What was issued for a pod survives the end of the provider, however it ends.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ struct Scene {
     stage: Stage,
     state: TempDir,
     key: TempDir,
+    /// The size of a state of nothing.
+    empty: u64,
 }
 
 impl Scene {
@@ -39,7 +42,14 @@ impl Scene {
         stage.provider.settled().await?;
         let log = stage.provider.log();
         ensure!(!log.contains("not kept over a restart"), "{log}");
-        Ok(Self { stage, state, key })
+        let mut scene = Self {
+            stage,
+            state,
+            key,
+            empty: 0,
+        };
+        scene.empty = std::fs::metadata(scene.file())?.len();
+        Ok(scene)
     }
 
     fn file(&self) -> PathBuf {
@@ -49,7 +59,7 @@ impl Scene {
     /// Waits until something is written behind the answer.
     async fn written(&self) -> Result<()> {
         eventually(WAIT, "a written state", async || {
-            ensure!(self.file().is_file());
+            ensure!(std::fs::metadata(self.file())?.len() > self.empty);
             Ok(())
         })
         .await
@@ -180,6 +190,72 @@ async fn what_was_kept_is_not_given_to_a_forger_by_the_next_process() -> Result<
         .refused(&forged, Code::Unauthenticated, "login_refused")
         .await?;
     assert_eq!(stage.mount(&volume).await?.files()?, before);
+    Ok(())
+}
+
+/// L1, L3: what the process before issued and this one issued again stays alive until it ends, over further restarts:
+/// the pod may run on it.
+#[tokio::test]
+async fn a_lease_that_was_issued_again_before_the_state_was_read_stays_alive() -> Result<()> {
+    const LIFE: u64 = 9;
+    let mut scene = Scene::set().await?;
+    scene.stage.store.set_token_ttl(LIFE);
+    dynamic(&scene.stage.store, 3600);
+    let volume = scene.stage.volume(CREDS)?;
+    scene.stage.mount(&volume).await?.response()?;
+    scene.stage.provider.stop().await?;
+    let (key, away) = (scene.key.path().join("key"), scene.key.path().join("away"));
+    std::fs::rename(&key, &away)?;
+    scene.stage.start_again().await?;
+    scene.stage.mount(&volume).await?.response()?;
+    std::fs::rename(&away, &key)?;
+    eventually(WAIT, "a state that is taken over", async || {
+        let log = scene.stage.provider.log();
+        ensure!(log.contains("took over what was issued before"), "{log}");
+        Ok(())
+    })
+    .await?;
+    scene.stage.provider.stop().await?;
+    let stage = &mut scene.stage;
+    assert_eq!(
+        (stage.asked("database/creds/app"), stage.store.logins()),
+        (2, 2)
+    );
+    stage.store.forget_requests();
+    stage.start_again().await?;
+    eventually(WAIT, "a renewal of either token", async || {
+        let requests = stage.store.requests();
+        let renewals = requests
+            .iter()
+            .filter(|asked| asked.path == "/v1/auth/token/renew-self");
+        let tokens: HashSet<_> = renewals
+            .filter_map(|asked| asked.header("x-vault-token"))
+            .collect();
+        ensure!(tokens.len() == 2, "{} tokens", tokens.len());
+        Ok(())
+    })
+    .await?;
+    stage.provider.stop().await?;
+    assert_eq!(stage.asked("auth/token/revoke-self"), 0);
+    Ok(())
+}
+
+/// D34: a process that leaves does not replace what its successor wrote.
+#[tokio::test]
+async fn a_leaving_process_leaves_the_state_to_its_successor() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    dynamic(&scene.stage.store, 3600);
+    let mut successor = scene.stage.another().await?;
+    let volume = scene.stage.volume(CREDS)?;
+    let mounted = successor.driver()?.mount(&volume.first_mount()).await?;
+    scene.written().await?;
+    scene.stage.mount(&scene.stage.volume(CREDS)?).await?;
+    scene.stage.provider.stop().await?;
+    successor.kill()?;
+    scene.stage.start_again().await?;
+    let after = scene.stage.mount(&volume).await?;
+    assert_eq!(after.files()?, mounted.files()?);
+    assert_eq!(scene.stage.asked("database/creds/app"), 2);
     Ok(())
 }
 

@@ -1,11 +1,20 @@
 //! What an operator sees: probes, metrics and the log.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use coffer_tests::fixture::{directory, eventually};
 use coffer_tests::scripted::Reply;
-use serde_json::Value;
+use coffer_tests::tls::{Authority, Manner, TlsPeer};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tonic::Code;
 
-use crate::stage::{ONE, Stage};
+use crate::stage::{ONE, Stage, class};
+
+/// Far longer than anything here takes.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// D21: ready means that the socket answers, under our path and the peers'; the store is not asked.
 #[tokio::test]
@@ -159,9 +168,7 @@ async fn an_unchanged_republish_is_silent() -> Result<()> {
     for _ in 0..5 {
         stage.content(&volume).await?;
     }
-    stage
-        .store
-        .put("secret/data/a", serde_json::json!({"k": "w"}));
+    stage.store.put("secret/data/a", json!({"k": "w"}));
     stage.content(&volume).await?;
     let log = stage.provider.whole_log().await?;
     assert_eq!(log.matches("\"msg\":\"mounted\"").count(), 2, "{log}");
@@ -234,5 +241,98 @@ async fn events_without_an_api_server_are_said_at_the_start() -> Result<()> {
     stage.refused(&volume, Code::NotFound, "not_found").await?;
     let log = stage.provider.whole_log().await?;
     assert_eq!(log.matches("--events").count(), 1, "{log}");
+    Ok(())
+}
+
+/// D28: a request that waits for its turn is counted until it has one.
+#[tokio::test]
+async fn requests_that_wait_for_their_turn_are_counted() -> Result<()> {
+    let stage = Stage::with(&["--inflight", "1"]).await?;
+    let queued = async |expected| {
+        eventually(WAIT, "a queue of this length", async || {
+            let length = stage.provider.metric("coffer_mount_queued").await?;
+            ensure!(length == Some(expected), "{length:?}");
+            Ok(())
+        })
+        .await
+    };
+    stage.content(&stage.volume(ONE)?).await?;
+    let gate = Arc::new(Notify::new());
+    let reply = Reply::data(&json!({"data": {"k": "v"}, "metadata": {}}));
+    stage.store.on("/v1/secret/data/slow", reply.behind(&gate));
+    let slow = stage.volume(&ONE.replace("data/a", "data/slow"))?;
+    let waits = stage.volume(ONE)?;
+    let watch = async {
+        queued(1.0).await?;
+        gate.notify_one();
+        queued(0.0).await
+    };
+    let (slow, waits, watched) = tokio::join!(
+        stage.content(&slow),
+        async {
+            eventually(WAIT, "a request that is held", async || {
+                ensure!(stage.asked("secret/data/slow") == 1);
+                Ok(())
+            })
+            .await?;
+            stage.content(&waits).await
+        },
+        watch
+    );
+    watched?;
+    assert_eq!((slow?, waits?), ("v".to_owned(), "v".to_owned()));
+    Ok(())
+}
+
+/// D28: sessions whose login was refused hold no token.
+#[tokio::test]
+async fn tokens_that_are_held_are_counted() -> Result<()> {
+    let stage = Stage::set().await?;
+    stage.store.rule(|asked| {
+        let is_refused = asked.is_login() && asked.json()["role"] == "nobody";
+        is_refused.then(|| Reply::errors(403, &["permission denied"]))
+    });
+    let nobody = stage.volume_of("web", class(ONE).with("roleName", "nobody"))?;
+    stage
+        .refused(&nobody, Code::Unauthenticated, "login_refused")
+        .await?;
+    for account in ["web", "shop"] {
+        stage
+            .content(&stage.volume_of(account, class(ONE))?)
+            .await?;
+    }
+    eventually(WAIT, "two tokens", async || {
+        let held = stage.provider.metric("coffer_tokens_cached").await?;
+        ensure!(held == Some(2.0), "{held:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// D28: when the first CA certificate in use ends is told, and nothing where there is none.
+#[tokio::test]
+async fn the_end_of_the_first_ca_in_use_is_told() -> Result<()> {
+    let stage = Stage::set().await?;
+    let ends = async || {
+        let series = "coffer_tls_ca_expiry_timestamp_seconds";
+        stage.provider.metric(series).await
+    };
+    stage.content(&stage.volume(ONE)?).await?;
+    assert_eq!(ends().await?, Some(f64::INFINITY));
+    let place = directory("tls")?;
+    let authority = Authority::new("store")?;
+    let older = authority.server_between(&["older"], [2020, 2040])?;
+    let ca = place.path().join("ca.crt");
+    std::fs::write(&ca, format!("{}{}", authority.pem(), older.certificate))?;
+    let peer = TlsPeer::start(Manner::Tls(authority.server(&["another"])?))?;
+    let class = class(ONE)
+        .with("vaultAddress", &format!("https://{}", peer.place()))
+        .with("vaultCACertPath", &ca.display().to_string());
+    let volume = stage.volume_of("web", class)?;
+    stage
+        .refused(&volume, Code::FailedPrecondition, "store_tls")
+        .await?;
+    let new_year_2040: jiff::Timestamp = "2040-01-01T00:00:00Z".parse()?;
+    assert_eq!(ends().await?, Some(new_year_2040.as_second() as f64));
     Ok(())
 }

@@ -86,11 +86,17 @@ impl Stage {
 
     /// Starts the provider again, with the same arguments, after it has ended.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
-        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        self.provider = ProviderProcess::start(&arguments, &[]).await?;
-        self.provider.settled().await?;
+        self.provider = self.another().await?;
         self.driver = self.provider.driver()?;
         Ok(())
+    }
+
+    /// Another provider with the same arguments, as while one version takes over from another.
+    pub(crate) async fn another(&self) -> Result<ProviderProcess> {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let provider = ProviderProcess::start(&arguments, &[]).await?;
+        provider.settled().await?;
+        Ok(provider)
     }
 
     /// A volume of a new pod of `shop/web` with a token of its own.

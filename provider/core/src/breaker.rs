@@ -14,8 +14,8 @@ use crate::fault::{Fault, Reason};
 /// So many failures in a row open a breaker: one Mount alone, which tries three times, does not.
 pub const FAILURES: u32 = 5;
 
-/// The shortest time between two probes. Up to a fifth is added, so that nodes do not probe together.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// The shortest time between two probes of an address. Up to a fifth is added, so that nodes do not probe together.
+pub const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// An address that nobody asked for so long is not probed: its pods are gone.
 const ASKED_WITHIN: Duration = Duration::from_secs(600);

@@ -454,7 +454,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "watch-pods",
         Bool,
         "false",
-        "Watch this node's pods and revoke the leases of those that are gone",
+        "Watch this node's pods and revoke the leases of those that are gone; roles need update on sys/leases/revoke",
     ),
     option("node-name", Text, "", "Name of this node, for --watch-pods"),
     option(

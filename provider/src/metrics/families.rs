@@ -67,7 +67,7 @@ impl MountFamilies {
             ),
             response_bytes: c.sizes("mount_response_bytes", "Size of answers with files"),
             in_flight: c.gauge("mount_in_flight", "Mount calls being worked on"),
-            queued: c.gauge("mount_queued", "Mount calls waiting for their turn"),
+            queued: c.gauge("mount_queued", "Requests of Mount calls waiting for their turn at the store"),
             last_success: c.timestamps(
                 "mount_last_success_timestamp_seconds",
                 "When a Mount last succeeded, in Unix time; 0 is never",

@@ -358,6 +358,6 @@ fn without_a_ca_file_nothing_ends_soon() {
     let metrics = metrics();
     let series = "coffer_tls_ca_expiry_timestamp_seconds";
     assert_eq!(value(&metrics, series), f64::INFINITY);
-    metrics.ca_expiry(1_900_000_000);
+    metrics.ca_expiry(Some(1_900_000_000));
     assert_eq!(value(&metrics, series), 1_900_000_000.0);
 }

@@ -172,24 +172,41 @@ async fn pods_that_went_while_the_watch_was_away_are_found_by_the_next_list() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_fails_or_cannot_be_read_whole_never_counts_as_gone() {
-    let failed = || Err(PodFault::Failed("forbidden".to_owned()));
+    let failed = Err(PodFault::Failed("forbidden".to_owned()));
     let partial = Ok(PodList {
         version: "1".to_owned(),
         ..PodList::default()
     });
-    for list in [failed(), partial] {
+    for list in [failed, partial] {
         let scene = scene(leases(&["a"]), vec![list]);
         scene.pass(3600).await;
         assert_eq!(scene.revoked(), [""; 0]);
         assert!(scene.kept.get(&key("a")).is_some());
     }
-    let scene = scene(leases(&["a"]), vec![failed()]);
-    scene.pass(3600).await;
-    assert!(
-        (10..30).contains(&scene.listed()),
-        "{} lists",
-        scene.listed()
-    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_is_tried_again_within_15_seconds_and_never_floods() {
+    let failed = Err(PodFault::Failed("forbidden".to_owned()));
+    let scene = scene(leases(&["a"]), vec![failed]);
+    scene.pass(600).await;
+    let before = scene.listed();
+    scene.pass(15).await;
+    assert_eq!(scene.listed(), before + 1);
+    assert!(before <= 600 / 15 + 3, "{before} lists");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_comes_after_its_pod_was_deleted_is_given_back_at_the_next_look() {
+    let scene = scene(leases(&["a"]), vec![list("1", &["a", "b"])]);
+    scene.pass(0).await;
+    scene.send(Ok(PodEvent::Deleted("a".to_owned())));
+    scene.pass(0).await;
+    lease(&scene.kept, "a", 36_000);
+    lease(&scene.kept, "b", 36_000);
+    scene.pass(5).await;
+    assert_eq!(scene.revoked(), ["lease/a", "lease/a"]);
+    assert!(scene.kept.get(&key("b")).is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,14 +117,14 @@ impl Upkeep {
         self.keys.settle().await;
         let key = self.keys.current();
         if let (Some(state), Some(key)) = (&self.state, &key) {
-            state.load(key).await;
+            state.load(Arc::clone(key)).await;
         }
         self.kept.open();
         self.readiness.version_key_settled();
         let seal = async {
             if let Some(state) = &self.state {
                 if key.is_none() {
-                    state.load(&*self.keys.had().await).await;
+                    state.load(self.keys.had().await).await;
                 }
                 Arc::clone(state).run().await;
             }

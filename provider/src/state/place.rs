@@ -37,7 +37,7 @@ pub(super) struct Place {
     file: PathBuf,
     /// Where a new file is written first. In containers all processes have the same pid.
     new: PathBuf,
-    /// The file that this process wrote last.
+    /// The file that this process read or wrote last.
     ours: Mutex<Option<u64>>,
 }
 
@@ -82,7 +82,9 @@ impl Place {
             }
             file => file?,
         };
-        let size = file.metadata()?.len();
+        let found = file.metadata()?;
+        *self.ours() = Some(found.ino());
+        let size = found.len();
         if size > u64::try_from(most).unwrap_or(u64::MAX) {
             return Err(Unreadable::TooLarge);
         }
@@ -114,11 +116,10 @@ impl Place {
         Ok(())
     }
 
-    /// Whether no other process has written since this one did, as a successor does.
+    /// Whether no other process has written since this one read or wrote, as a successor does.
     pub(super) fn is_ours(&self) -> bool {
         let there = fs::symlink_metadata(&self.file).map(|file| file.ino()).ok();
-        let ours = *self.ours();
-        there.is_none() || ours.is_none() || there == ours
+        there.is_none() || there == *self.ours()
     }
 
     fn ours(&self) -> std::sync::MutexGuard<'_, Option<u64>> {

@@ -19,11 +19,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::vault::endpoint::is_sendable;
-use crate::vault::kept::{KeptKey, Stored, StoredToken};
+use crate::vault::kept::{KeptKey, Snapshot, Stored, StoredPast, StoredToken};
 use crate::vault::session::Proof;
-
-/// What is stored.
-pub(super) type Contents = (Vec<Stored>, Vec<StoredToken>);
 
 #[derive(Serialize, Deserialize)]
 struct Document {
@@ -32,6 +29,9 @@ struct Document {
     targets: Vec<TargetRecord>,
     tokens: Vec<TokenRecord>,
     entries: Vec<EntryRecord>,
+    /// Absent in what the first version wrote.
+    #[serde(default)]
+    past: Vec<PastRecord>,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,16 @@ struct EntryRecord {
 }
 
 #[derive(Serialize, Deserialize)]
+struct PastRecord {
+    pod: String,
+    lease: Option<String>,
+    began: f64,
+    /// None for what lasts as long as its token.
+    ends: Option<f64>,
+    token: usize,
+}
+
+#[derive(Serialize, Deserialize)]
 struct LifeRecord {
     began: f64,
     /// None for what lasts as long as the pod.
@@ -121,14 +131,13 @@ impl Wiped {
 
 /// Writes the contents; none if they would be larger than `most`.
 pub(super) fn write(
-    stored: &[Stored],
-    tokens: &[StoredToken],
+    snapshot: &Snapshot,
     now: Timestamp,
     most: usize,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let mut targets = Vec::new();
     let written = seconds(now);
-    let tokens = tokens.iter().map(|token| TokenRecord {
+    let tokens = snapshot.tokens.iter().map(|token| TokenRecord {
         target: index_of(&mut targets, &token.target),
         secret: Wiped(token.secret.expose_secret().to_owned()),
         life: LifeRecord {
@@ -139,15 +148,25 @@ pub(super) fn write(
         },
     });
     let tokens = tokens.collect();
-    let entries = stored
+    let entries = snapshot
+        .entries
         .iter()
         .filter_map(|one| entry_record(one, &mut targets, written))
         .collect();
+    let past = snapshot.past.iter().map(|one| PastRecord {
+        pod: one.pod.clone(),
+        lease: one.lease.clone(),
+        began: written - one.age.as_secs_f64(),
+        ends: one.left.map(|left| written + left.as_secs_f64()),
+        token: one.token,
+    });
+    let past = past.collect();
     let document = Document {
         written,
         targets,
         tokens,
         entries,
+        past,
     };
     let mut out = Bounded {
         bytes: Zeroizing::new(Vec::with_capacity(4096)),
@@ -158,7 +177,7 @@ pub(super) fn write(
 }
 
 /// Reads what [`write`] wrote, at another time; none if it makes no sense. What has ended is left out.
-pub(super) fn read(bytes: &[u8], now: Timestamp) -> Option<Contents> {
+pub(super) fn read(bytes: &[u8], now: Timestamp) -> Option<Snapshot> {
     let document: Document = serde_json::from_slice(bytes).ok()?;
     // A clock that was set back must not make anything live longer than it does.
     let now = seconds(now).max(document.written);
@@ -184,7 +203,22 @@ pub(super) fn read(bytes: &[u8], now: Timestamp) -> Option<Contents> {
             stored.push(one);
         }
     }
-    Some((stored, tokens))
+    let past = document.past.into_iter().map(|record| {
+        let (age, left) = lived(record.began, record.ends, now);
+        StoredPast {
+            pod: record.pod,
+            lease: record.lease,
+            age,
+            left,
+            token: record.token,
+        }
+    });
+    let past = past.filter(|past| past.left.is_none_or(|left| !left.is_zero()));
+    Some(Snapshot {
+        entries: stored,
+        past: past.collect(),
+        tokens,
+    })
 }
 
 fn entry_record(
@@ -287,15 +321,19 @@ fn entry(record: EntryRecord, targets: &[Target], now: f64) -> Option<Stored> {
 }
 
 impl LifeRecord {
-    /// How long ago it began and how long it goes on, neither more than it ever had.
     fn at(&self, now: f64) -> (Duration, Option<Duration>) {
-        let Some(ends) = self.ends else {
-            return (duration(now - self.began), None);
-        };
-        let whole = duration(ends - self.began);
-        let left = duration(ends - now).min(whole);
-        (whole.saturating_sub(left), Some(left))
+        lived(self.began, self.ends, now)
     }
+}
+
+/// How long ago something began and how long it goes on, neither more than it ever had.
+fn lived(began: f64, ends: Option<f64>, now: f64) -> (Duration, Option<Duration>) {
+    let Some(ends) = ends else {
+        return (duration(now - began), None);
+    };
+    let whole = duration(ends - began);
+    let left = duration(ends - now).min(whole);
+    (whole.saturating_sub(left), Some(left))
 }
 
 fn index_of(targets: &mut Vec<TargetRecord>, target: &Target) -> usize {

@@ -10,11 +10,12 @@ use coffer_provider_core::version::VersionKey;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use super::place::{NoPlace, Place};
 use super::{MAX_BYTES, record};
 use crate::vault::kept::tests::{key, response};
-use crate::vault::kept::{Stored, StoredToken};
+use crate::vault::kept::{Snapshot, Stored, StoredPast, StoredToken};
 use crate::vault::session::Proof;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -44,6 +45,16 @@ fn stored(pod: &str, left: Option<u64>, token: Option<usize>) -> Stored {
     }
 }
 
+fn past(pod: &str, left: Option<u64>) -> StoredPast {
+    StoredPast {
+        pod: pod.to_owned(),
+        lease: Some("lease/old".to_owned()),
+        age: Duration::from_secs(30),
+        left: left.map(Duration::from_secs),
+        token: 0,
+    }
+}
+
 fn token(left: u64) -> StoredToken {
     StoredToken {
         target: key("").identity.target.clone(),
@@ -55,7 +66,19 @@ fn token(left: u64) -> StoredToken {
     }
 }
 
-fn read_at(bytes: &[u8], seconds: i64) -> (Vec<Stored>, Vec<StoredToken>) {
+fn snapshot(entries: Vec<Stored>, tokens: Vec<StoredToken>) -> Snapshot {
+    Snapshot {
+        entries,
+        tokens,
+        ..Snapshot::default()
+    }
+}
+
+fn written(snapshot: &Snapshot) -> Zeroizing<Vec<u8>> {
+    record::write(snapshot, NOW, MAX_BYTES).unwrap()
+}
+
+fn read_at(bytes: &[u8], seconds: i64) -> Snapshot {
     record::read(bytes, NOW + SignedDuration::from_secs(seconds)).unwrap()
 }
 
@@ -81,10 +104,12 @@ fn every_part_of_identity_request_and_proof_comes_over() {
         one.proof = proof;
         all.push(one);
     }
-    let bytes = record::write(&all, &[token(90)], NOW, MAX_BYTES).unwrap();
-    let (back, tokens) = read_at(&bytes, 0);
-    assert_eq!(back.len(), all.len());
-    for (one, other) in all.iter().zip(&back) {
+    let all = snapshot(all, vec![token(90)]);
+    let Snapshot {
+        entries, tokens, ..
+    } = read_at(&written(&all), 0);
+    assert_eq!(entries.len(), all.entries.len());
+    for (one, other) in all.entries.iter().zip(&entries) {
         assert!(one.key == other.key && one.proof == other.proof);
         let document = one.response.to_document();
         assert!(document == other.response.to_document());
@@ -100,41 +125,75 @@ fn every_part_of_identity_request_and_proof_comes_over() {
 
 #[test]
 fn time_goes_on_between_the_processes_and_what_ended_meanwhile_is_left_out() {
-    let all = [
+    let entries = vec![
         stored("a", Some(60), None),
         stored("b", Some(20), None),
         stored("c", None, None),
     ];
-    let bytes = record::write(&all, &[token(50)], NOW, MAX_BYTES).unwrap();
-    let (back, tokens) = read_at(&bytes, 40);
+    let past = vec![past("d", Some(60)), past("e", Some(20)), past("f", None)];
+    let bytes = written(&Snapshot {
+        past,
+        ..snapshot(entries, vec![token(50)])
+    });
+    let read = read_at(&bytes, 40);
+    let (back, tokens) = (read.entries, read.tokens);
     let pods: Vec<_> = back.iter().map(|one| one.key.pod.as_str()).collect();
     assert_eq!(pods, ["a", "c"]);
     assert_eq!(back[0].left, Some(Duration::from_secs(20)));
     assert_eq!(back[0].age, Duration::from_secs(70));
     assert_eq!(tokens[0].left, Duration::from_secs(10));
+    let past: Vec<_> = read.past.iter().map(|one| one.pod.as_str()).collect();
+    assert_eq!(past, ["d", "f"]);
+    let one = &read.past[0];
+    assert_eq!(
+        (one.lease.as_deref(), one.age, one.left, one.token),
+        (
+            Some("lease/old"),
+            Duration::from_secs(70),
+            Some(Duration::from_secs(20)),
+            0
+        )
+    );
+}
+
+#[test]
+fn what_was_written_before_replaced_leases_were_is_still_read() {
+    let bytes = written(&snapshot(
+        vec![stored("a", Some(60), Some(0))],
+        vec![token(90)],
+    ));
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let older = text.replace(",\"past\":[]", "");
+    assert_ne!(text, older);
+    let read = read_at(older.as_bytes(), 0);
+    assert_eq!((read.entries.len(), read.past.len()), (1, 0));
 }
 
 #[test]
 fn a_clock_that_was_set_back_makes_nothing_live_longer() {
-    let bytes =
-        record::write(&[stored("a", Some(60), None)], &[token(50)], NOW, MAX_BYTES).unwrap();
-    let (back, tokens) = read_at(&bytes, -1_000_000);
-    assert_eq!(back[0].left, Some(Duration::from_secs(60)));
-    assert_eq!(tokens[0].left, Duration::from_secs(50));
+    let bytes = written(&snapshot(
+        vec![stored("a", Some(60), None)],
+        vec![token(50)],
+    ));
+    let read = read_at(&bytes, -1_000_000);
+    assert_eq!(read.entries[0].left, Some(Duration::from_secs(60)));
+    assert_eq!(read.tokens[0].left, Duration::from_secs(50));
 }
 
 #[test]
 fn more_than_the_bound_is_not_written() {
-    let all = [stored("a", Some(60), None)];
-    let length = record::write(&all, &[], NOW, MAX_BYTES).unwrap().len();
-    assert!(record::write(&all, &[], NOW, length).is_some());
-    assert!(record::write(&all, &[], NOW, length - 1).is_none());
+    let all = snapshot(vec![stored("a", Some(60), None)], Vec::new());
+    let length = written(&all).len();
+    assert!(record::write(&all, NOW, length).is_some());
+    assert!(record::write(&all, NOW, length - 1).is_none());
 }
 
 #[test]
 fn contents_that_make_no_sense_are_refused_whole() {
-    let all = [stored("a", Some(60), Some(0))];
-    let bytes = record::write(&all, &[token(90)], NOW, MAX_BYTES).unwrap();
+    let bytes = written(&snapshot(
+        vec![stored("a", Some(60), Some(0))],
+        vec![token(90)],
+    ));
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     for (what, instead) in [
         ("\"target\":0", "\"target\":9"),
@@ -180,8 +239,11 @@ fn directory_and_file_are_private_and_the_file_is_replaced_whole() {
 fn what_a_successor_wrote_is_not_ours_to_replace() {
     let memory = memory();
     let (first, second) = (place(memory.path(), 2), place(memory.path(), 3));
+    assert!(first.is_ours(), "there is none");
     first.write(b"first").unwrap();
-    assert!(first.is_ours() && second.is_ours());
+    assert!(first.is_ours() && !second.is_ours());
+    second.read(5).unwrap();
+    assert!(first.is_ours() && second.is_ours(), "it read that very one");
     second.write(b"second").unwrap();
     assert!(!first.is_ours() && second.is_ours());
 }
@@ -199,8 +261,8 @@ proptest! {
     fn lives_come_over_as_they_are(age in 0_u32..1_000_000, left in 1_u32..1_000_000, passed in 0_u32..1_000_000) {
         let mut one = stored("a", Some(left.into()), None);
         one.age = Duration::from_secs(age.into());
-        let bytes = record::write(&[one], &[], NOW, MAX_BYTES).unwrap();
-        let (back, _) = read_at(&bytes, passed.into());
+        let bytes = written(&snapshot(vec![one], Vec::new()));
+        let back = read_at(&bytes, passed.into()).entries;
         prop_assert_eq!(back.is_empty(), passed >= left);
         if let Some(one) = back.first() {
             prop_assert_eq!(one.left, Some(Duration::from_secs((left - passed).into())));

@@ -177,6 +177,11 @@ impl Call {
     /// How long upkeep waits for its turn: it comes again, or is at best effort.
     const UPKEEP: Duration = Duration::from_secs(5);
 
+    /// Whether a Mount waits for it.
+    const fn is_of_mount(self) -> bool {
+        matches!(self.op, StoreOp::Read | StoreOp::Write | StoreOp::Login)
+    }
+
     /// For a renewal, a revocation and the like, which no pod waits for.
     #[must_use]
     pub fn upkeep(op: StoreOp, now: Instant) -> Self {
@@ -213,13 +218,23 @@ impl Stores {
         chance: Arc<dyn Chance>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let queue = Arc::new(Queue::new(&limits, Arc::clone(&chance)));
+        let queue = Arc::new(Queue::new(
+            &limits,
+            Arc::clone(&chance),
+            Arc::clone(&metrics),
+        ));
         let exchange = Arc::new(Exchange::new(
             limits,
             rules,
             Arc::clone(&chance),
             Arc::clone(&metrics),
         ));
+        let observed = Arc::downgrade(&exchange);
+        metrics.before_scrape(move |metrics| {
+            if let Some(exchange) = observed.upgrade() {
+                metrics.ca_expiry(exchange.ca_ends());
+            }
+        });
         let health = Health::new(
             Arc::clone(&exchange),
             Arc::clone(&queue),

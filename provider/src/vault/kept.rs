@@ -27,7 +27,7 @@ use crate::metrics::{CacheName, Metrics};
 use crate::ports::Chance;
 use entry::{Entry, Hold};
 
-pub use stored::{Stored, StoredToken};
+pub use stored::{Snapshot, Stored, StoredPast, StoredToken};
 pub use upkeep::LeaseKeeper;
 
 /// The most entries. A node runs some hundred pods.
@@ -84,6 +84,7 @@ struct Past {
     pod: String,
     lease: Option<String>,
     hold: Arc<Hold>,
+    made: Moment,
     ends: Option<Moment>,
 }
 
@@ -267,6 +268,7 @@ impl Entries {
                 pod,
                 lease,
                 hold,
+                made: entry.made,
                 ends,
             });
         }

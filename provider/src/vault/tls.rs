@@ -18,6 +18,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::parse_x509_certificate;
 
 /// The largest file that is read: a bundle of every public CA has about 250 KiB.
 const MAX_FILE: u64 = 4 << 20;
@@ -68,28 +69,37 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
+/// What a setting comes to.
+pub struct Loaded {
+    /// For the client.
+    pub config: ClientConfig,
+    /// When the first of the CA certificates of the setting ends, in Unix time; none where it names none.
+    pub ca_ends: Option<i64>,
+}
+
 /// Reads the files and builds the client configuration.
 ///
 /// # Errors
 /// The file that cannot be read or used, named with its setting.
-pub fn load(tls: &Tls, dirs: &[String]) -> Result<ClientConfig, Fault> {
+pub fn load(tls: &Tls, dirs: &[String]) -> Result<Loaded, Fault> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable("TLS versions", "", &error.to_string()))?;
-    let builder = if tls.skip_verify {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verify::AcceptAny::new(provider)))
+    let (builder, ca_ends) = if tls.skip_verify {
+        let any = Arc::new(verify::AcceptAny::new(provider));
+        let builder = builder.dangerous();
+        (builder.with_custom_certificate_verifier(any), None)
     } else {
-        builder.with_root_certificates(roots(&tls.ca, dirs)?)
+        let (roots, ends) = roots(&tls.ca, dirs)?;
+        (builder.with_root_certificates(roots), ends)
     };
     let mut config = match &tls.client {
         Some((cert, key)) => client_auth(builder, cert, key, dirs)?,
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Loaded { config, ca_ends })
 }
 
 fn client_auth(
@@ -109,46 +119,59 @@ fn client_auth(
         .map_err(|error| unusable("client certificate", cert, &error.to_string()))
 }
 
-fn roots(ca: &Ca, dirs: &[String]) -> Result<RootCertStore, Fault> {
+/// The certificates to trust, and when the first of those that the setting names ends.
+fn roots(ca: &Ca, dirs: &[String]) -> Result<(RootCertStore, Option<i64>), Fault> {
     let mut store = RootCertStore::empty();
+    let mut ends = None;
     match ca {
         Ca::System => {
             // What cannot be read leaves the store smaller; verification then says what is missing.
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
-        Ca::Pem(pem) => add(&mut store, "inline CA", "", pem.as_bytes())?,
-        Ca::File(path) => add(&mut store, "CA file", path, &read("CA file", path, dirs)?)?,
+        Ca::Pem(pem) => ends = add(&mut store, "inline CA", "", pem.as_bytes())?,
+        Ca::File(path) => {
+            ends = add(&mut store, "CA file", path, &read("CA file", path, dirs)?)?;
+        }
         Ca::Directory(path) => {
             let files = directory_files(Path::new(path))
                 .map_err(|error| unusable("CA directory", path, &error.to_string()))?;
             for file in &files {
                 let name = file.to_string_lossy();
-                add(
-                    &mut store,
-                    "CA directory",
-                    &name,
-                    &read("CA directory", &name, dirs)?,
-                )?;
+                let pem = read("CA directory", &name, dirs)?;
+                let file = add(&mut store, "CA directory", &name, &pem)?;
+                ends = ends.into_iter().chain(file).min();
             }
             if store.is_empty() {
                 return Err(unusable("CA directory", path, "holds no certificate"));
             }
         }
     }
-    Ok(store)
+    Ok((store, ends))
 }
 
-fn add(store: &mut RootCertStore, what: &str, path: &str, pem: &[u8]) -> Result<(), Fault> {
+/// Adds what a file holds. When the first certificate of it ends.
+fn add(
+    store: &mut RootCertStore,
+    what: &str,
+    path: &str,
+    pem: &[u8],
+) -> Result<Option<i64>, Fault> {
     let found = certificates(pem).ok_or_else(|| unusable(what, path, "is not valid PEM"))?;
     if found.is_empty() {
         return Err(unusable(what, path, "holds no PEM certificate"));
     }
+    let ends = found.iter().filter_map(ends).min();
     for certificate in found {
         store
             .add(certificate)
             .map_err(|error| unusable(what, path, &error.to_string()))?;
     }
-    Ok(())
+    Ok(ends)
+}
+
+fn ends(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }
 
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {

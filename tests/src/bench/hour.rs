@@ -31,7 +31,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Kubelet syncs a pod after a minute and up to half of one more.
 const SYNC: Duration = Duration::from_secs(60);
 /// How often a serving provider looks after its tokens.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP: Duration = Duration::from_secs(2);
 /// Kubelet's patience with a mount.
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -64,7 +64,7 @@ pub(super) fn look(target: &Target) -> Option<Certificate> {
         skip_verify: true,
         ..Tls::default()
     };
-    let config = tls::load(&anybody, &[]).ok()?;
+    let config = tls::load(&anybody, &[]).ok()?.config;
     let name = target
         .tls
         .server_name

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use coffer_provider_core::fault::Fault;
 use coffer_provider_core::target::{Address, Tls};
@@ -38,6 +39,9 @@ pub(super) struct Exchange {
 
 /// The most pools that are kept: a node with more stores than this opens connections anew.
 const MAX_POOLS: usize = 256;
+
+/// A CA that no request was verified by for so long is not in use: old drivers ask every few hours.
+const IN_USE: Duration = Duration::from_secs(24 * 3600);
 
 impl Exchange {
     pub(super) fn new(
@@ -168,6 +172,13 @@ impl Exchange {
         let label = self.label(&server.address);
         self.metrics
             .store_request(op, status, label, started.elapsed());
+    }
+
+    /// When the first of the CA certificates in use ends, in Unix time.
+    pub(super) fn ca_ends(&self) -> Option<i64> {
+        let since = Instant::now().checked_sub(IN_USE);
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.values().filter_map(|pool| pool.ca_ends(since)).min()
     }
 
     /// The client of a server, made at its first use and again when its files changed.

@@ -1,13 +1,14 @@
 //! How the addresses are: their breakers, and the probes that look whether a failing one is well again.
 //!
 //! When a breaker opens and closes is decided in the core. A probe carries no token. There is at most one
-//! task for an address, which ends when there is nothing to find out or nobody who asks.
+//! task for an address with its TLS settings, which ends when there is nothing to find out or nobody who
+//! asks; all settings of an address share the pauses between its probes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use coffer_provider_core::breaker::{Breaker, Change, Pass, Sign};
+use coffer_provider_core::breaker::{Breaker, Change, PROBE_EVERY, Pass, Sign};
 use coffer_provider_core::fault::Fault;
 use coffer_provider_core::target::{Address, Addresses, Target};
 use tokio::time::{Instant, sleep};
@@ -38,8 +39,19 @@ struct Tools {
     metrics: Arc<Metrics>,
     /// The moment that readings of the clock count from.
     epoch: Instant,
+    /// Locked for moments only, also while a watch is.
+    probed: Mutex<HashMap<Address, Probed>>,
     probes: TaskTracker,
     end: CancellationToken,
+}
+
+/// The last probe of an address.
+#[derive(Clone, Copy)]
+struct Probed {
+    /// No other one before this.
+    until: Duration,
+    /// False until it is known.
+    is_well: bool,
 }
 
 /// One server.
@@ -79,6 +91,7 @@ impl Health {
                 chance,
                 metrics,
                 epoch,
+                probed: Mutex::default(),
                 probes: TaskTracker::new(),
                 end: CancellationToken::new(),
             }),
@@ -146,6 +159,37 @@ impl Health {
 impl Tools {
     fn now(&self) -> Duration {
         self.chance.instant().saturating_duration_since(self.epoch)
+    }
+
+    fn probed(&self) -> MutexGuard<'_, HashMap<Address, Probed>> {
+        self.probed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the last probe of an address found it well, a moment ago.
+    fn was_well(&self, address: &Address, now: Duration) -> bool {
+        let probed = self.probed();
+        let last = probed.get(address);
+        last.is_some_and(|last| last.is_well && now < last.until)
+    }
+
+    /// How long to wait before the next probe of an address; if not at all, that one is taken.
+    fn take_turn(&self, address: &Address, wait: Duration, now: Duration) -> Duration {
+        let mut probed = self.probed();
+        probed.retain(|_, last| now < last.until);
+        let left = probed
+            .get(address)
+            .map_or(Duration::ZERO, |last| last.until.saturating_sub(now));
+        let paused = self.queue.paused(address).unwrap_or_default();
+        let wait = wait.max(left).max(paused);
+        if wait.is_zero() {
+            let until = now + PROBE_EVERY;
+            let taken = Probed {
+                until,
+                is_well: false,
+            };
+            probed.insert(address.clone(), taken);
+        }
+        wait
     }
 }
 
@@ -231,17 +275,17 @@ impl Watch {
 
     /// How long to wait until the next probe. None ends the task, which the next need starts again.
     fn until_probe(&self) -> Option<Duration> {
+        let (tools, address) = (&self.tools, &self.server.address);
+        let (now, jitter) = (tools.now(), tools.chance.random());
         let mut state = self.lock();
-        let wait = state.breaker.next_probe(self.tools.now());
+        // Due while another's pause goes on means open since before that probe.
+        let is_due = state.breaker.next_probe(now) == Some(Duration::ZERO);
+        if is_due && state.breaker.is_open() && tools.was_well(address, now) {
+            state.breaker.probed(true, now, jitter);
+        }
+        let wait = state.breaker.next_probe(now);
         state.is_probed = wait.is_some();
-        wait.map(|wait| {
-            wait.max(
-                self.tools
-                    .queue
-                    .paused(&self.server.address)
-                    .unwrap_or_default(),
-            )
-        })
+        wait.map(|wait| tools.take_turn(address, wait, now))
     }
 
     async fn probe(&self) {
@@ -262,6 +306,9 @@ impl Watch {
         };
         let (now, jitter) = (self.tools.now(), self.tools.chance.random());
         self.lock().breaker.probed(is_well, now, jitter);
+        if let Some(last) = self.tools.probed().get_mut(&self.server.address) {
+            last.is_well = is_well;
+        }
         tracing::debug!(store = %self.server.address.place(), is_well, "probed");
     }
 }

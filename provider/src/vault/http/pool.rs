@@ -28,6 +28,7 @@ pub(super) struct Pool {
 struct State {
     client: reqwest::Client,
     fingerprint: Fingerprint,
+    ca_ends: Option<i64>,
     checked: Instant,
     used: Instant,
 }
@@ -35,6 +36,13 @@ struct State {
 impl Pool {
     pub(super) fn last_used(&self) -> Option<Instant> {
         self.lock().as_ref().map(|state| state.used)
+    }
+
+    /// When the first of its CA certificates ends, in Unix time, if it was used since.
+    pub(super) fn ca_ends(&self, since: Option<Instant>) -> Option<i64> {
+        let state = self.lock();
+        let used = state.as_ref().filter(|state| Some(state.used) >= since);
+        used?.ca_ends
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<State>> {
@@ -82,13 +90,15 @@ impl Pool {
         connect: Duration,
     ) -> Result<reqwest::Client, Fault> {
         let (tls, dirs) = (server.tls.clone(), rules.tls_dirs.clone());
-        let (fingerprint, config) =
+        let (fingerprint, loaded) =
             blocking(move || (tls::fingerprint(&tls), tls::load(&tls, &dirs))).await?;
-        let client = build(server, config?, connect, rules.proxy.as_deref())?;
+        let loaded = loaded?;
+        let client = build(server, loaded.config, connect, rules.proxy.as_deref())?;
         let now = Instant::now();
         *self.lock() = Some(State {
             client: client.clone(),
             fingerprint,
+            ca_ends: loaded.ca_ends,
             checked: now,
             used: now,
         });

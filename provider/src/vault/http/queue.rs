@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Call, HttpLimits};
+use crate::metrics::Metrics;
 use crate::ports::Chance;
 
 /// Longer than this an address is not left alone, whatever it asks for: it may have been a mistake.
@@ -34,6 +35,7 @@ pub(super) struct Queue {
     per_address: usize,
     lines: Mutex<HashMap<Address, Arc<Line>>>,
     chance: Arc<dyn Chance>,
+    metrics: Arc<Metrics>,
 }
 
 /// The right to have one request under way, until dropped.
@@ -60,12 +62,13 @@ struct Line {
 }
 
 impl Queue {
-    pub(super) fn new(limits: &HttpLimits, chance: Arc<dyn Chance>) -> Self {
+    pub(super) fn new(limits: &HttpLimits, chance: Arc<dyn Chance>, metrics: Arc<Metrics>) -> Self {
         Self {
             room: Room::new(limits.in_flight),
             per_address: limits.in_flight_per_address,
             lines: Mutex::default(),
             chance,
+            metrics,
         }
     }
 
@@ -75,6 +78,7 @@ impl Queue {
     /// `store_busy` when the address wants to be left alone for longer than the call has; `busy` when
     /// there is no place before the call's deadline.
     pub(super) async fn enter(&self, address: &Address, call: Call) -> Result<Place, Fault> {
+        let _queued = call.is_of_mount().then(|| self.metrics.mount_queued());
         let line = self.line(address);
         let until = call.deadline.checked_sub(MARGIN).unwrap_or(call.deadline);
         loop {
@@ -225,7 +229,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{MAX_LINES, Queue};
-    use crate::metrics::StoreOp;
+    use crate::metrics::{BuildInfo, Metrics, StoreOp};
     use crate::ports::Machine;
     use crate::vault::http::{Call, HttpLimits};
 
@@ -235,7 +239,13 @@ mod tests {
             in_flight_per_address,
             ..HttpLimits::default()
         };
-        Queue::new(&limits, Arc::new(Machine))
+        let build = BuildInfo {
+            version: "0",
+            revision: "",
+            rustc: "",
+        };
+        let metrics = Arc::new(Metrics::new(build, 1));
+        Queue::new(&limits, Arc::new(Machine), metrics)
     }
 
     fn address(name: &str) -> Address {

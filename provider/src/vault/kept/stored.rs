@@ -9,8 +9,33 @@ use coffer_provider_core::target::Target;
 use secrecy::SecretString;
 
 use super::entry::{Entry, Hold};
-use super::{Kept, KeptKey, MAX_ENTRIES};
+use super::{Kept, KeptKey, MAX_ENTRIES, Past};
 use crate::vault::session::{Proof, SessionKey, Sessions, StoreToken, TokenLife};
+
+/// All that a restart must not lose.
+#[derive(Default)]
+pub struct Snapshot {
+    /// What pods are given.
+    pub entries: Vec<Stored>,
+    /// Leases that newer ones replaced.
+    pub past: Vec<StoredPast>,
+    /// The tokens that both hang on.
+    pub tokens: Vec<StoredToken>,
+}
+
+/// A lease that a newer one replaced, and that its pod may still run on.
+pub struct StoredPast {
+    /// UID of the pod.
+    pub pod: String,
+    /// The lease; none for a token that an answer brought.
+    pub lease: Option<String>,
+    /// How long ago it was issued.
+    pub age: Duration,
+    /// How long it goes on; none when it lasts as long as its token.
+    pub left: Option<Duration>,
+    /// Where in the list of tokens the one stands that it hangs on.
+    pub token: usize,
+}
 
 /// Something that was issued, with what is left of its life.
 pub struct Stored {
@@ -57,7 +82,7 @@ impl Kept {
     /// Everything that a restart must not lose. What hangs on a token of the operator is left out: that is
     /// not ours to write down; and so is what hangs on one whose uses would have to be counted on.
     #[must_use]
-    pub fn store(&self) -> (Vec<Stored>, Vec<StoredToken>) {
+    pub fn store(&self) -> Snapshot {
         let now = self.now();
         let entries = self.lock();
         let mut held: Vec<Arc<StoreToken>> = Vec::new();
@@ -83,6 +108,16 @@ impl Kept {
                 token,
             });
         }
+        let past = entries.past.iter();
+        let past = past.filter(|past| past.hold.token.life().is_some());
+        let past = past.map(|past| StoredPast {
+            pod: past.pod.clone(),
+            lease: past.lease.clone(),
+            age: now.saturating_sub(past.made),
+            left: past.ends.map(|ends| ends.saturating_sub(now)),
+            token: index_of(&mut held, &past.hold),
+        });
+        let past = past.collect();
         drop(entries);
         let at = self.chance.instant();
         let tokens = held.iter().map(|token| {
@@ -100,23 +135,28 @@ impl Kept {
                 renewable: life.is_some_and(|life| life.renewable),
             }
         });
-        (stored, tokens.collect())
+        Snapshot {
+            entries: stored,
+            past,
+            tokens: tokens.collect(),
+        }
     }
 
-    /// Takes over what another process kept, but for what has ended and what was issued again meanwhile.
-    /// How much it took over.
-    pub async fn restore(
-        &self,
-        stored: Vec<Stored>,
-        tokens: Vec<StoredToken>,
-        sessions: &Arc<Sessions>,
-    ) -> usize {
-        let tokens: Vec<_> = tokens
+    /// Takes over what another process kept, but for what has ended; what was issued again meanwhile is
+    /// held until it ends, because its pod may run on it. How much it took over.
+    pub async fn restore(&self, snapshot: Snapshot, sessions: &Arc<Sessions>) -> usize {
+        let tokens: Vec<_> = snapshot
+            .tokens
             .into_iter()
             .map(|token| (!token.left.is_zero()).then(|| Arc::new(self.resume(token))))
             .collect();
         let (mut count, mut logins) = (0, Vec::new());
-        for one in stored {
+        for one in snapshot.past {
+            if let Some(Some(token)) = tokens.get(one.token) {
+                self.put_back_past(one, Arc::clone(token));
+            }
+        }
+        for one in snapshot.entries {
             let token = match one.token {
                 None => None,
                 Some(at) => match tokens.get(at) {
@@ -140,10 +180,30 @@ impl Kept {
             });
             count += usize::from(self.put_back(one, hold));
         }
+        let is_login = |token: &StoreToken| logins.iter().any(|(_, other)| other.is_same(token));
+        for token in tokens.into_iter().flatten() {
+            if !is_login(&token) {
+                sessions.restore_retired(token);
+            }
+        }
         for (session, token) in logins {
             sessions.restore(&session, token).await;
         }
         count
+    }
+
+    fn put_back_past(&self, past: StoredPast, token: Arc<StoreToken>) {
+        let now = self.now();
+        let mut entries = self.lock();
+        if past.left.is_none_or(|left| !left.is_zero()) && entries.past.len() < MAX_ENTRIES {
+            entries.past.push(Past {
+                pod: past.pod,
+                lease: past.lease,
+                hold: Arc::new(Hold::new(token, &self.changed)),
+                made: now.saturating_sub(past.age),
+                ends: past.left.map(|left| now + left),
+            });
+        }
     }
 
     fn put_back(&self, stored: Stored, hold: Option<Arc<Hold>>) -> bool {
@@ -166,8 +226,11 @@ impl Kept {
             // A Mount of the process before was given it.
             shared: true,
         };
-        let is_lost = entry.has_ended(now, self.start) || entries.by_key.len() >= MAX_ENTRIES;
-        if is_lost || entries.by_key.contains_key(&stored.key) {
+        if entry.has_ended(now, self.start) {
+            return false;
+        }
+        if entries.by_key.len() >= MAX_ENTRIES || entries.by_key.contains_key(&stored.key) {
+            entries.outlive(stored.key.pod, entry);
             return false;
         }
         entries.count += 1;

@@ -105,11 +105,14 @@ impl Kept {
         let now = self.now();
         let entries = self.lock();
         let mut pods = HashMap::new();
-        for (key, entry) in &entries.by_key {
+        let present = entries.by_key.iter();
+        let present = present.map(|(key, entry)| (&key.pod, entry.made));
+        let past = entries.past.iter().map(|past| (&past.pod, past.made));
+        for (pod, made) in present.chain(past) {
             // What stands for an unknown UID has slashes.
-            if !key.pod.contains('/') {
-                let age = now.saturating_sub(entry.made);
-                let newest = pods.entry(key.pod.clone()).or_insert(age);
+            if !pod.contains('/') {
+                let age = now.saturating_sub(made);
+                let newest = pods.entry(pod.clone()).or_insert(age);
                 *newest = (*newest).min(age);
             }
         }
@@ -120,7 +123,7 @@ impl Kept {
     pub fn drop_pods(&self, gone: &HashSet<String>, keeper: &dyn LeaseKeeper) -> usize {
         let mut orphans = Vec::new();
         let mut entries = self.lock();
-        let before = entries.by_key.len();
+        let before = entries.by_key.len() + entries.past.len();
         entries.by_key.retain(|key, entry| {
             let is_gone = gone.contains(&key.pod);
             if is_gone && let (Some(hold), Some(lease)) = (&entry.hold, entry.response.lease()) {
@@ -128,7 +131,6 @@ impl Kept {
             }
             !is_gone
         });
-        let dropped = before - entries.by_key.len();
         entries.past.retain(|past| {
             let is_gone = gone.contains(&past.pod);
             if is_gone && let Some(lease) = &past.lease {
@@ -136,6 +138,7 @@ impl Kept {
             }
             !is_gone
         });
+        let dropped = before - entries.by_key.len() - entries.past.len();
         drop(entries);
         if dropped > 0 {
             self.changed.notify_one();

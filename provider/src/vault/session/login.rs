@@ -1,5 +1,8 @@
 //! The exchanges of a session: login, renewal, look-up and revocation.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_provider_core::auth::Identity;
@@ -11,11 +14,15 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::token::Terms;
-use super::{JwtSource, Sessions, StoreToken};
+use super::{JwtSource, Session, Sessions, StoreToken};
 use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
+use crate::telemetry::RepeatGate;
 use crate::vault::endpoint;
 use crate::vault::http::{Answer, Call, NoAnswer};
 use crate::vault::retry::{Allowance, Repeat, Repeats, repeat};
+
+/// Who was told lately that a role may not give leases back.
+static TOLD: LazyLock<Mutex<RepeatGate>> = LazyLock::new(Mutex::default);
 
 impl Sessions {
     /// Logs in once, as often as it takes to get an answer.
@@ -175,8 +182,37 @@ impl Sessions {
             .stores
             .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
             .await;
-        let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
+        let status = answer.ok().map(|answer| answer.status);
+        let ok = status.is_some_and(|status| (200..300).contains(&status));
         self.metrics.revocation(RenewKind::Lease, ok);
+        if status == Some(403) && !token.has_ended(self.chance.instant()) {
+            self.tell_of_missing_right(token);
+        }
+    }
+
+    /// Says that a role may not give leases back: the default policy of a store grants renewal only.
+    fn tell_of_missing_right(&self, token: &StoreToken) {
+        let (store, role) = (&token.target.address, self.role_of(token));
+        let key = BuildHasherDefault::<DefaultHasher>::default().hash_one((store, &role));
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.admit(key, self.chance.instant().into_std()).is_some() {
+            tracing::warn!(
+                %store, role,
+                "leases that nobody needs cannot be given back and live until they end: allow update on sys/leases/revoke"
+            );
+        }
+    }
+
+    /// The role that a token was given to; empty when its session is gone.
+    fn role_of(&self, token: &StoreToken) -> String {
+        let sessions = self.lock();
+        let is_of = |session: &&Arc<Session>| {
+            let state = session.state.try_lock();
+            let login = state.as_ref().ok().and_then(|state| state.login.as_ref());
+            login.is_some_and(|login| login.is_same(token))
+        };
+        let session = sessions.values().find(is_of);
+        session.map_or_else(String::new, |session| session.key.identity.role.clone())
     }
 }
 

@@ -34,32 +34,40 @@ impl Sessions {
         self.retire(token);
     }
 
+    /// Takes over a token of a process before this one that served no session any more, for what hangs on it.
+    pub fn restore_retired(self: &Arc<Self>, token: Arc<StoreToken>) {
+        if token.has_leases() {
+            self.retire(token);
+        }
+    }
+
     /// Renews tokens on which leases hang, so that these do not end with them, and gives back tokens that
     /// are not used any more. Runs every few seconds.
     pub async fn maintain(self: &Arc<Self>) {
         let sessions: Vec<Arc<Session>> = self.lock().values().cloned().collect();
-        self.metrics.tokens_cached(sessions.len());
-        stream::iter(sessions)
-            .for_each_concurrent(AT_ONCE, |session| async move {
-                self.keep_alive(&session).await;
-            })
-            .await;
+        let held = stream::iter(sessions)
+            .map(|session| async move { self.keep_alive(&session).await })
+            .buffer_unordered(AT_ONCE)
+            .filter(|is_held| std::future::ready(*is_held));
+        self.metrics.tokens_cached(held.count().await);
         self.give_back_retired();
         self.renew_retired().await;
     }
 
-    /// The session is not locked meanwhile: its pods go on with the token as it is.
-    async fn keep_alive(&self, session: &Session) {
+    /// Whether the session holds a token. It is not locked while that is renewed: its pods go on with the
+    /// token as it is.
+    async fn keep_alive(&self, session: &Session) -> bool {
         let now = self.chance.instant();
         // Who logs in just now needs no upkeep, and must not hold up that of others.
-        let Ok(due) = session.state.try_lock().map(|state| state.login.clone()) else {
-            return;
+        let login = session.state.try_lock().map(|state| state.login.clone());
+        let Some(token) = login.ok().flatten() else {
+            return false;
         };
-        let Some(token) = due.filter(|token| token.wants_renewal(now)) else {
-            return;
-        };
+        if !token.wants_renewal(now) {
+            return !token.has_ended(now);
+        }
         let Some(renewed) = self.renew_in_time(&token).await else {
-            return;
+            return true;
         };
         let mut state = session.state.lock().await;
         if state
@@ -69,6 +77,7 @@ impl Sessions {
         {
             state.login = Some(Arc::new(renewed));
         }
+        true
     }
 
     async fn renew_in_time(&self, token: &StoreToken) -> Option<StoreToken> {

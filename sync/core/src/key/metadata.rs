@@ -70,7 +70,10 @@ pub fn check_label_value(value: &str) -> Result<(), MetadataFault> {
 /// How many bytes the API server counts for annotations: keys and values.
 #[must_use]
 pub fn annotations_bytes(annotations: &BTreeMap<String, String>) -> usize {
-    annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+    annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum()
 }
 
 #[cfg(test)]
@@ -82,7 +85,14 @@ mod tests {
     fn keys_of_labels_and_annotations_are_qualified_names() {
         let longest = "a".repeat(63);
         let longest_prefix = format!("{}/x", "a".repeat(253));
-        for taken in ["a", "A.b_c-d", "coffer.rs/sync", "1", &longest, &longest_prefix] {
+        for taken in [
+            "a",
+            "A.b_c-d",
+            "coffer.rs/sync",
+            "1",
+            &longest,
+            &longest_prefix,
+        ] {
             assert_eq!(check_key(taken), Ok(()), "{taken}");
         }
         for (refused, fault) in [

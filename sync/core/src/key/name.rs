@@ -31,7 +31,10 @@ pub fn check(name: &str) -> Result<(), NameFault> {
     if name.len() > MAX_NAME_BYTES {
         return Err(NameFault::TooLong(name.len()));
     }
-    if name.split('.').all(|label| edges_and_inside(label, "-", true)) {
+    if name
+        .split('.')
+        .all(|label| edges_and_inside(label, "-", true))
+    {
         Ok(())
     } else {
         Err(NameFault::NotSubdomain)
@@ -44,7 +47,13 @@ pub fn check(name: &str) -> Result<(), NameFault> {
 pub fn suggestion(name: &str) -> Option<String> {
     let lower: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .collect();
     let labels: Vec<&str> = lower
         .split('.')
@@ -59,11 +68,14 @@ pub fn suggestion(name: &str) -> Option<String> {
 
 /// First and last are ASCII letters or digits, and between stand those or one of `inside`.
 pub(super) fn edges_and_inside(text: &str, inside: &str, lower: bool) -> bool {
-    let plain = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase() || (!lower && b.is_ascii_uppercase());
+    let plain =
+        |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase() || (!lower && b.is_ascii_uppercase());
     let bytes = text.as_bytes();
     bytes.first().copied().is_some_and(plain)
         && bytes.last().copied().is_some_and(plain)
-        && bytes.iter().all(|b| plain(*b) || inside.as_bytes().contains(b))
+        && bytes
+            .iter()
+            .all(|b| plain(*b) || inside.as_bytes().contains(b))
 }
 
 #[cfg(test)]
@@ -79,7 +91,9 @@ mod tests {
         for taken in ["a.b", "1", &"a".repeat(253), "bootstrap-token-5emitj"] {
             assert_eq!(check(taken), Ok(()), "{taken}");
         }
-        for refused in ["Upper", "a_b", "a..b", "-a", "a-", ".a", "a.", "a/b", "a-.b", "é"] {
+        for refused in [
+            "Upper", "a_b", "a..b", "-a", "a-", ".a", "a.", "a/b", "a-.b", "é",
+        ] {
             assert_eq!(check(refused), Err(NameFault::NotSubdomain), "{refused}");
         }
         assert_eq!(check(&"a".repeat(254)), Err(NameFault::TooLong(254)));

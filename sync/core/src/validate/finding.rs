@@ -23,10 +23,11 @@ pub struct Finding {
 }
 
 /// Everything that was found in one Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings {
     list: Vec<Finding>,
     verdict: Verdict,
+    judged: bool,
 }
 
 impl Finding {
@@ -50,6 +51,15 @@ impl fmt::Display for Finding {
 }
 
 impl Findings {
+    /// Nothing found yet. Where meaning is not judged there will be nothing to remember.
+    pub(super) fn new(judged: bool) -> Self {
+        Self {
+            list: Vec::new(),
+            verdict: Verdict::default(),
+            judged,
+        }
+    }
+
     /// All findings: root causes only, in the order of the checks.
     #[must_use]
     pub fn list(&self) -> &[Finding] {
@@ -69,10 +79,10 @@ impl Findings {
         self.of(Class::Structure).next().is_some()
     }
 
-    /// What must be remembered to compare a later value with this one.
+    /// What must be remembered to compare a later value with this one. None where the policy is `Off`.
     #[must_use]
-    pub fn verdict(&self) -> &Verdict {
-        &self.verdict
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.judged.then_some(&self.verdict)
     }
 
     /// Notes a finding. A holdable check counts as failed from now on.

@@ -73,10 +73,11 @@ impl FromStr for Policy {
 impl Policy {
     /// Decides about a value, given what is remembered of the one that stands there.
     ///
-    /// No memory (`old` is None: nothing written yet, or adopted) makes it a first write.
+    /// No memory (`old` is None: nothing written yet, adopted, or written under `Off`) makes it a first
+    /// write. `new` comes from findings under the same policy: a value that was not judged fails nothing.
     #[must_use]
-    pub fn rule(self, new: &Verdict, old: Option<&Verdict>, now: Timestamp) -> Ruling {
-        let failing = new.failing(now);
+    pub fn rule(self, new: Option<&Verdict>, old: Option<&Verdict>, now: Timestamp) -> Ruling {
+        let failing = new.map_or_else(BTreeSet::new, |new| new.failing(now));
         match (self, old) {
             (Self::Off, _) => Ruling::Write(BTreeSet::new()),
             (Self::Warn, _) | (Self::Hold, None) => Ruling::Write(failing),
@@ -171,8 +172,7 @@ impl FromStr for Verdict {
                 (Some(1), Some((_, date))) => verdict.not_after = Some(date.parse()?),
                 (Some(_), Some((_, date))) => verdict.expiration = Some(date.parse()?),
                 _ => {
-                    let known =
-                        Check::parse(word).filter(|check| check.class() == Class::Holdable);
+                    let known = Check::parse(word).filter(|check| check.class() == Class::Holdable);
                     verdict.failing.extend(known);
                 }
             }

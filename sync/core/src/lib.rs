@@ -1,4 +1,5 @@
 //! What a typed Secret is.
+pub mod build;
 pub mod bytes;
 mod certificate;
 mod json;

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use check::{Check, Class};
+pub(crate) use docker::DOCKER_HUB;
 pub use finding::{Finding, Findings};
 pub use verdict::{Policy, Ruling, Verdict};
 

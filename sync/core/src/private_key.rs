@@ -3,7 +3,7 @@
 //! Keys are looked at, never written: a builder hands on the bytes it got.
 
 use p256::elliptic_curve::sec1::ToSec1Point;
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use ring::signature::{Ed25519KeyPair, KeyPair, RsaKeyPair};
 use x509_parser::asn1_rs::{Any, FromDer, Oid};
 use zeroize::Zeroizing;
 
@@ -39,6 +39,8 @@ pub(crate) enum PrivateKey<'d> {
 pub(crate) enum KeyFault {
     #[error("is neither PKCS#1, PKCS#8 nor SEC1")]
     Unreadable,
+    #[error("is damaged: its numbers do not fit together")]
+    Damaged,
     #[error("is a DSA key")]
     Dsa,
     #[error("has an algorithm other than RSA, ECDSA and Ed25519")]
@@ -78,7 +80,7 @@ impl<'d> PrivateKey<'d> {
         match fields.next_tag() {
             Some(SEQUENCE) => pkcs8(fields),
             Some(OCTETS) if version == [1] => sec1(fields, None),
-            Some(INTEGER) => pkcs1(fields),
+            Some(INTEGER) => pkcs1(der),
             _ => Err(KeyFault::Unreadable),
         }
     }
@@ -147,12 +149,15 @@ fn public_point(curve: Curve, scalar: &[u8]) -> Option<Vec<u8>> {
     Some(point)
 }
 
-fn pkcs1(mut fields: Fields<'_>) -> Result<PrivateKey<'_>, KeyFault> {
+fn pkcs1(der: &[u8]) -> Result<PrivateKey<'_>, KeyFault> {
+    let mut fields = Fields::of(der).ok_or(KeyFault::Unreadable)?;
+    fields.take(INTEGER).ok_or(KeyFault::Unreadable)?;
     let mut numbers = Vec::new();
     while let Some(number) = fields.take(INTEGER) {
         numbers.push(number);
     }
     match numbers.as_slice() {
+        [_, _, _, _, _, _, _, _] if is_damaged(der) => Err(KeyFault::Damaged),
         [modulus, exponent, _, _, _, _, _, _] => Ok(PrivateKey::Rsa { modulus, exponent }),
         // p, q, g, public, private: the old form of DSA.
         [_, _, _, _, _] => Err(KeyFault::Dsa),
@@ -160,15 +165,19 @@ fn pkcs1(mut fields: Fields<'_>) -> Result<PrivateKey<'_>, KeyFault> {
     }
 }
 
+/// Whether the primes of an RSA key belong to its modulus and exponents. Of sizes that ring does not take
+/// nothing is claimed.
+fn is_damaged(pkcs1: &[u8]) -> bool {
+    let reasons = ["InconsistentComponents", "InvalidComponent"];
+    RsaKeyPair::from_der(pkcs1)
+        .is_err_and(|rejected| reasons.contains(&rejected.to_string().as_str()))
+}
+
 fn pkcs8(mut fields: Fields<'_>) -> Result<PrivateKey<'_>, KeyFault> {
     let mut algorithm = Fields(fields.take(SEQUENCE).ok_or(KeyFault::Unreadable)?);
     let key = fields.take(OCTETS).ok_or(KeyFault::Unreadable)?;
     match algorithm.oid().as_deref() {
-        Some("1.2.840.113549.1.1.1") => {
-            let mut inner = Fields::of(key).ok_or(KeyFault::Unreadable)?;
-            inner.take(INTEGER).ok_or(KeyFault::Unreadable)?;
-            pkcs1(inner)
-        }
+        Some("1.2.840.113549.1.1.1") => pkcs1(key),
         Some("1.2.840.10045.2.1") => {
             let curve = algorithm.oid();
             let mut inner = Fields::of(key).ok_or(KeyFault::Unreadable)?;

@@ -6,7 +6,7 @@ use super::Subject;
 use super::check::Check;
 use super::finding::{Findings, data_field};
 use crate::pem::{self, Block};
-use crate::private_key::{KeyFault, PrivateKey};
+use crate::private_key::{Curve, KeyFault, PrivateKey};
 use crate::secret_type::{KNOWN_HOSTS, SSH_PRIVATEKEY};
 
 /// The label of OpenSSH's own format.
@@ -36,7 +36,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let value = subject.value(SSH_PRIVATEKEY).unwrap_or_default();
     let blocks = pem::blocks(value);
     let block = blocks.iter().find(|block| block.is_private_key());
-    match block.map_or_else(|| without_key(value, &blocks), form) {
+    match block.map_or_else(|| without_key(value, &blocks), |block| form(value, block)) {
         Form::Usable { weakness } => {
             if let Some(weakness) = weakness {
                 let remedy = "make a new key: ssh-keygen -t ed25519";
@@ -64,8 +64,12 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             findings.follow(&[Check::SshEncrypted, Check::SshNewline]);
         }
     }
-    if block.is_some_and(|block| block.label == OPENSSH) {
-        check_lines(&field, value, findings);
+    if block.is_some_and(|block| block.label == OPENSSH) && has_other_line_ends(value) {
+        let what =
+            "the BEGIN or END line does not end in LF alone: OpenSSH answers 'error in libcrypto'";
+        let remedy = "end each line, the last one too, in LF; the key ssh-pem in place of ssh-privatekey \
+                      does it for you";
+        findings.add(Check::SshNewline, &field, what, remedy);
     }
     if !subject.data.contains_key(KNOWN_HOSTS) {
         findings.add(
@@ -77,14 +81,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-fn check_lines(field: &str, value: &[u8], findings: &mut Findings) {
-    if !value.ends_with(b"\n") || value.contains(&b'\r') {
-        let what =
-            "the last line has no end, or lines end in CR LF: OpenSSH answers 'error in libcrypto'";
-        let remedy = "end each line, the last one too, in LF; the key ssh-pem in place of ssh-privatekey \
-                      does it for you";
-        findings.add(Check::SshNewline, field, what, remedy);
-    }
+/// OpenSSH looks for both lines of its own format with an LF right behind (`sshkey_parse_private2`).
+fn has_other_line_ends(value: &[u8]) -> bool {
+    let marked = |mark: &[u8]| value.windows(mark.len()).any(|window| window == mark);
+    !marked(b"-----BEGIN OPENSSH PRIVATE KEY-----\n")
+        || !marked(b"-----END OPENSSH PRIVATE KEY-----\n")
 }
 
 fn without_key(value: &[u8], blocks: &[Block<'_>]) -> Form {
@@ -102,25 +103,37 @@ fn without_key(value: &[u8], blocks: &[Block<'_>]) -> Form {
     Form::Unreadable("no private key in PEM was found")
 }
 
-fn form(block: &Block<'_>) -> Form {
+fn form(value: &[u8], block: &Block<'_>) -> Form {
     if block.encrypted || block.label == b"ENCRYPTED PRIVATE KEY" {
         return Form::Encrypted;
     }
     if block.label == OPENSSH {
+        if !value.starts_with(block.raw) {
+            return Form::Unreadable(
+                "something stands before the BEGIN line, where OpenSSH expects it",
+            );
+        }
         return openssh(&block.der);
     }
     match PrivateKey::parse(&block.der) {
+        Ok(PrivateKey::Ec {
+            curve: Curve::P224, ..
+        }) => foreign(),
         Ok(key) => Form::Usable {
             weakness: key.rsa_bits().and_then(weak_rsa),
         },
         Err(KeyFault::Dsa) => Form::Usable {
             weakness: Some(dsa()),
         },
-        Err(KeyFault::Unreadable) => Form::Unreadable("the key is neither PKCS#1, PKCS#8 nor SEC1"),
-        Err(KeyFault::Algorithm | KeyFault::Curve) => {
-            Form::Unreadable("the key's algorithm or curve is none that SSH has")
+        Err(KeyFault::Unreadable | KeyFault::Damaged) => {
+            Form::Unreadable("the key is damaged, or neither PKCS#1, PKCS#8 nor SEC1")
         }
+        Err(KeyFault::Algorithm | KeyFault::Curve) => foreign(),
     }
+}
+
+fn foreign() -> Form {
+    Form::Unreadable("the key's algorithm or curve is none that SSH has")
 }
 
 fn openssh(der: &[u8]) -> Form {

@@ -42,6 +42,7 @@ fn what_is_no_key_is_told() {
         ssh(key).tells(&[Check::SshParse]);
     }
     ssh(fixture!("secp256k1.key")).tells(&[Check::SshParse]);
+    ssh(fixture!("p224.key")).tells(&[Check::SshParse]);
     ssh(fixture!("leaf.crt")).tells(&[Check::SshParse]);
 }
 
@@ -75,6 +76,17 @@ fn a_key_with_a_passphrase_is_told_in_every_form() {
     ] {
         ssh(key).tells(&[Check::SshEncrypted]);
     }
+}
+
+#[test]
+fn nothing_may_stand_before_a_key_in_openssh_format() {
+    for before in ["\n", "a comment\n"] {
+        let after = |key: &[u8]| [before.as_bytes(), key].concat();
+        ssh(after(fixture!("ssh.ed25519"))).tells(&[Check::SshParse]);
+        ssh(after(fixture!("leaf.pkcs1.key"))).tells(&[]);
+    }
+    let behind = [fixture!("ssh.ed25519"), b"a comment"].concat();
+    ssh(behind).tells(&[]);
 }
 
 /// 4.6 `ssh.newline`: OpenSSH's own format only.

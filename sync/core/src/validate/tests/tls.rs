@@ -166,6 +166,24 @@ fn keys_that_no_server_reads_are_told() {
     }
 }
 
+/// Go looks at the primes too, and a server could sign nothing with such a key.
+#[test]
+fn a_damaged_rsa_key_is_told() {
+    let (crt, key) = leaf();
+    let lines: Vec<&str> = key.lines().collect();
+    let damaged: String = (0..)
+        .zip(lines)
+        .map(|(number, line)| match number {
+            // Within the first prime.
+            14 => format!("{}\n", line.chars().rev().collect::<String>()),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let case = tls(crt, damaged);
+    case.tells(&[Check::TlsKeyFormat]);
+    assert!(case.texts(Check::TlsKeyFormat).contains("damaged"));
+}
+
 /// 4.7, rows "swapped" and "TRUSTED CERTIFICATE or CSR".
 #[test]
 fn other_blocks_in_the_place_of_a_certificate_are_named() {

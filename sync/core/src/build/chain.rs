@@ -5,6 +5,9 @@ use zeroize::Zeroizing;
 use crate::certificate::Certificate;
 use crate::private_key::PrivateKey;
 
+/// Longer chains are refused by clients (OpenSSL follows 100, browsers about 10); each step costs a search.
+const MAX_LENGTH: usize = 20;
+
 /// A certificate and the text it is written as.
 pub(super) struct Pem {
     pub(super) der: Vec<u8>,
@@ -24,6 +27,8 @@ pub(super) enum ChainFault {
     Certificate,
     #[error("the private key in it {0}")]
     Key(crate::private_key::KeyFault),
+    #[error("the way from its certificate to a root takes more than {MAX_LENGTH} certificates")]
+    TooLong,
     #[error("none of its certificates belongs to its private key")]
     NoLeaf,
 }
@@ -56,6 +61,9 @@ pub(super) fn arrange(pems: &[Pem], key_der: &Zeroizing<Vec<u8>>) -> Result<Arra
         if issuer.is_self_issued() {
             root = Some(lines([pem]));
             break;
+        }
+        if way.len() == MAX_LENGTH {
+            return Err(ChainFault::TooLong);
         }
         way.push((issuer, pem));
     }

@@ -1,5 +1,7 @@
 //! What builders make of what stores keep.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
@@ -7,6 +9,7 @@ use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use super::{BuildFault, BuildReason, build};
 use crate::bytes::{Data, SecretBytes};
 use crate::secret_type::SecretType;
+use crate::validate::{Policy, Subject, validate};
 
 /// Certificates and keys.
 mod tls;
@@ -14,7 +17,7 @@ mod tls;
 /// A file of the test data, by name.
 macro_rules! fixture {
     ($name:literal) => {
-        include_bytes!(concat!("../../../testdata/", $name)).as_slice()
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/", $name)).as_slice()
     };
 }
 use fixture;
@@ -323,6 +326,75 @@ fn no_fault_holds_a_byte_of_an_input() {
                 }
             }
         }
+    }
+}
+
+/// What goes in by a builder comes out without a word from any check.
+#[test]
+fn what_is_built_of_sound_inputs_raises_nothing() {
+    let openssh = String::from_utf8(fixture!("ssh.ed25519").to_vec()).unwrap();
+    let pem = [
+        fixture!("rest.pem"),
+        fixture!("leaf.key"),
+        fixture!("leaf.crt"),
+    ]
+    .concat();
+    let same = [
+        fixture!("leaf.key"),
+        fixture!("leaf.crt"),
+        fixture!("rest.pem"),
+    ]
+    .concat();
+    let token = data(&[
+        ("token", "5emitj.kq4gihvszzgn1p0r"),
+        ("usage-bootstrap-signing", "true"),
+        ("expiration", "2031-01-01T00:00:00Z"),
+    ]);
+    for (secret_type, inputs) in [
+        (
+            SecretType::BasicAuth,
+            data(&[("userinfo", "admin:t0p-Secret\n")]),
+        ),
+        (
+            SecretType::SshAuth,
+            data(&[
+                ("ssh-pem", openssh.trim_end().replace('\n', "\r\n")),
+                ("known_hosts", "x".to_owned()),
+            ]),
+        ),
+        (SecretType::DockerConfigJson, data(&TIGER)),
+        (SecretType::DockerCfg, data(&TIGER)),
+        (SecretType::Tls, data(&[("tls.pem", &pem)])),
+        (
+            SecretType::Tls,
+            data(&[("tls.crt", &same), ("tls.key", &same)]),
+        ),
+        (
+            SecretType::Tls,
+            data(&[
+                ("tls.pfx", fixture!("aes.pfx")),
+                ("tls.pfx-password", b"made-up"),
+            ]),
+        ),
+        (SecretType::BootstrapToken, token),
+    ] {
+        let built = build(&secret_type, inputs).unwrap();
+        let subject = Subject {
+            name: "bootstrap-token-5emitj",
+            namespace: "kube-system",
+            secret_type: &secret_type,
+            data: &built,
+            labels: &BTreeMap::new(),
+            annotations: &BTreeMap::new(),
+            required_keys: &[],
+            service_account_exists: None,
+        };
+        let findings = validate(
+            &subject,
+            Policy::Strict,
+            "2030-01-01T00:00:00Z".parse().unwrap(),
+        );
+        assert_eq!(findings.list(), [], "{secret_type:?}");
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) const NOW: &str = "2030-01-01T00:00:00Z";
 /// A file of the test data, by name.
 macro_rules! fixture {
     ($name:literal) => {
-        include_bytes!(concat!("../../../testdata/", $name)).as_slice()
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/", $name)).as_slice()
     };
 }
 pub(super) use fixture;

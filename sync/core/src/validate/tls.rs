@@ -212,17 +212,15 @@ fn check_authority(subject: &Subject<'_>, chain: &[Certificate<'_>], findings: &
         .filter(|block| block.is_certificate())
         .filter_map(|block| Certificate::parse(&block.der).ok())
         .collect();
-    let related = |one: &Certificate<'_>| {
-        authorities
-            .iter()
-            .any(|ca| one.der() == ca.der() || one.issued_by(ca))
-    };
+    let among = |one: &Certificate<'_>| authorities.iter().any(|ca| ca.der() == one.der());
+    let ends_there = |last: &Certificate<'_>| authorities.iter().any(|ca| last.issued_by(ca));
+    let related = chain.iter().any(among) || chain.last().is_none_or(ends_there);
     if authorities.is_empty() {
         let what = "no certificate in PEM was found";
         let remedy = "store the authority's certificate, or leave the key out";
         findings.add(Check::TlsCa, data_field(CA_CRT), what, remedy);
-    } else if !chain.is_empty() && !chain.iter().any(related) {
-        let what = "no certificate of tls.crt was issued by one of ca.crt";
+    } else if !related {
+        let what = "the chain in tls.crt neither ends at a certificate of ca.crt nor holds one";
         let remedy = "store the authority that the chain ends at";
         findings.add(Check::TlsCaUnrelated, data_field(CA_CRT), what, remedy);
     }

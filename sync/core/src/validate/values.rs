@@ -21,7 +21,8 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         check_environment(subject, key, findings);
     }
     check_required_keys(subject, findings);
-    if subject.data.is_empty() {
+    // The data of a service account token comes from Kubernetes.
+    if subject.data.is_empty() && *subject.secret_type != SecretType::ServiceAccountToken {
         let remedy = "map at least one object, unless an empty Secret is meant";
         findings.add(
             Check::DataEmpty,

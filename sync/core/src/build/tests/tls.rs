@@ -151,6 +151,36 @@ fn a_chain_that_goes_in_circles_ends() {
     assert_eq!(built[0].1.matches("BEGIN").count(), 2);
 }
 
+#[test]
+fn a_chain_of_twenty_is_built_and_a_longer_one_refused() {
+    let params = |number: usize| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("ca {number}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let bundle = |length: usize| {
+        let mut issuer = Issuer::new(params(0), KeyPair::generate().unwrap());
+        let mut bundle = String::new();
+        for number in 1..=length {
+            let key = KeyPair::generate().unwrap();
+            let crt = params(number).signed_by(&key, &issuer).unwrap();
+            bundle.push_str(&crt.pem());
+            if number == length {
+                bundle.push_str(&key.serialize_pem());
+            }
+            issuer = Issuer::new(params(number), key);
+        }
+        bundle
+    };
+    let twenty = built(&TLS, &[("tls.pem", bundle(20))]);
+    assert_eq!(twenty[0].1.matches("BEGIN").count(), 20);
+    let unreadable = [(BuildReason::Unreadable, "data[tls.pem]")];
+    refuses(&TLS, &[("tls.pem", &bundle(21))], &unreadable);
+}
+
 /// Section 5, row "tls.pfx", section 7: AES, RC2 and 3DES.
 #[test]
 fn pfx_files_of_every_age_are_read() {

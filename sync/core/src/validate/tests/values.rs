@@ -58,6 +58,8 @@ fn a_key_with_a_digit_first_is_told_in_free_types_only() {
 #[test]
 fn a_secret_without_keys_is_told() {
     Case::new(&SecretType::Opaque).tells(&[Check::DataEmpty]);
+    let filled_by_kubernetes = Case::new(&SecretType::ServiceAccountToken);
+    assert_eq!(filled_by_kubernetes.texts(Check::DataEmpty), "");
 }
 
 /// Section 2, row "type": `type.lookalike`.

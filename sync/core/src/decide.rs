@@ -236,7 +236,7 @@ impl Question<'_> {
     fn frozen(&self, present: &Present, adopted: bool) -> Plan {
         let may =
             self.policy.immutable == Immutable::Recreate && self.policy.rights.delete && !adopted;
-        if !may {
+        if !may || matches!(present.holder, Holder::Upstream(_)) {
             return Plan::Refuse(Refusal::ImmutableConflict);
         }
         self.recreate(present, Recreation::Immutable)
@@ -307,6 +307,9 @@ impl Question<'_> {
         // What stood there before cannot be judged, so this is a first write.
         if let Some(worse) = self.worse(None) {
             return worse;
+        }
+        if let Some(fight) = self.contested() {
+            return Plan::Refuse(Refusal::Contested(fight));
         }
         Plan::Adopt {
             uid: present.uid.clone(),

@@ -21,7 +21,7 @@ pub enum Wanted {
     /// There is no content now; the last good stays.
     Failed(Failure),
     /// This is to stand in the Secret.
-    Content(Content),
+    Content(Box<Content>),
 }
 
 /// The content of a Secret, without its values.

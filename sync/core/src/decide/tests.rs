@@ -144,7 +144,7 @@ impl Case {
 
     fn plan(&self) -> Plan {
         decide(
-            &Wanted::Content(self.content.clone()),
+            &Wanted::Content(Box::new(self.content.clone())),
             &self.target,
             &self.history,
             &self.policy,
@@ -296,12 +296,20 @@ fn drift_that_is_only_reported_is_not_forced() {
     ));
 }
 
+/// Policy, checks that the old value fails, checks that the new one fails, and which of them hold it.
+type Judged = (
+    Validation,
+    &'static [&'static str],
+    &'static [&'static str],
+    Option<BTreeSet<String>>,
+);
+
 /// secret-types 1: the table of policies, for a new value that fails `new` over an old one that failed `old`.
 #[test]
 fn a_worse_value_is_held_as_the_policy_says() {
     use Validation::{Hold, Off, Strict, Warn};
     let held = |ids: &[&str]| Some(set(ids));
-    let rows: [(Validation, &[&str], &[&str], Option<BTreeSet<String>>); 12] = [
+    let rows: [Judged; 12] = [
         (Off, &[], &["tls.pair"], None),
         (Warn, &[], &["tls.pair"], None),
         (Hold, &[], &[], None),

@@ -116,7 +116,7 @@ fn one_missing_file_fails_all_and_names_what_was_returned() {
 
 /// secret-sync 1: a class's names and keys are trimmed like the driver does, with advice; a SecretSync's are not.
 #[test]
-fn a_classs_names_are_trimmed_with_advice() {
+fn names_in_a_class_are_trimmed_with_advice() {
     let found = planned(Door::Class, &[(" a ", "k\n")], &options());
     assert_eq!(found.mapping.keys().collect::<Vec<_>>(), ["k"]);
     assert_eq!(found.advice.len(), 1);

@@ -1,6 +1,6 @@
 //! Every name under `coffer.rs/`: options that people write, and marks that Coffer writes.
 //!
-//! The names exist in this file only.
+//! Nothing is looked up by another text; messages may name them.
 
 /// What all of them start with.
 pub const PREFIX: &str = "coffer.rs/";

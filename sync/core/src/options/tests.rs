@@ -351,7 +351,7 @@ fn all_wrong_values_are_told_together() {
 #[test]
 fn unknown_names_are_told_with_the_one_that_was_meant() {
     let source = annotations(&[
-        ("refresh-intervall", "1s"),
+        ("restarts", "Auto"),
         ("frobnicate", "x"),
         ("adopt", "Merge"),
     ]);
@@ -367,10 +367,7 @@ fn unknown_names_are_told_with_the_one_that_was_meant() {
             "coffer.rs/frobnicate",
             "remove it, or see the list of options",
         ),
-        (
-            "coffer.rs/refresh-intervall",
-            "did you mean coffer.rs/refresh-interval?",
-        ),
+        ("coffer.rs/restarts", "did you mean coffer.rs/restart?"),
     ];
     assert_eq!(told, expected);
 }

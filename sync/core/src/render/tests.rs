@@ -62,7 +62,7 @@ fn a_secret_syncs_secret_is_written_like_upstreams() {
 
 /// secret-sync 1: the owner of a class's Secret is the class; the driver's and upstream's labels are never set.
 #[test]
-fn a_classs_secret_is_owned_by_the_class() {
+fn the_secret_of_a_class_is_owned_by_it() {
     let document = body(parts(Door::Class), None);
     let owner = &document["metadata"]["ownerReferences"][0];
     assert_eq!(owner["kind"], "SecretProviderClass");
@@ -210,7 +210,7 @@ fn an_object_near_the_limit_is_noticed() {
     assert!(size(800_000, 1500).near_limit());
 }
 
-/// secret-sync 2 and 17: reserved names have reasons of their own; look-alikes of upstream's prefix count too.
+/// secret-sync 2 and 17: reserved names have reasons of their own; so have names that merely start like upstream's prefix.
 #[test]
 fn reserved_names_are_refused_by_kind() {
     for (label, expected) in [

@@ -282,7 +282,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 
 fn ask(world: &World, content: &Content, policy: &Policy) -> Plan {
     decide(
-        &Wanted::Content(content.clone()),
+        &Wanted::Content(Box::new(content.clone())),
         &world.target,
         &world.history,
         policy,

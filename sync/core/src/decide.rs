@@ -5,6 +5,7 @@
 //! carried out, and what is told of it, stands elsewhere.
 
 mod contest;
+mod orphan;
 mod plan;
 mod record;
 mod seen;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 pub use self::contest::{Contest, Fight};
+pub use self::orphan::{Orphan, orphan};
 pub use self::plan::{Apply, Failure, FailureKind, Plan, Recreation, Refusal, Skip, Why};
 pub use self::record::{Record, Verdict};
 pub use self::seen::{

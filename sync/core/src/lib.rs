@@ -3,6 +3,8 @@
 //! Pure: nothing here does I/O or knows a clock, randomness or a Kubernetes client; `now` and jitter are
 //! arguments. The shell (`coffer-sync`) carries out what is decided here.
 
+/// What the API server's answers to a write mean.
+pub mod answer;
 /// Which sources are ours, who owns a Secret, and which of two sources may write one.
 pub mod claim;
 /// Conditions, reasons and messages: one outcome becomes the whole status.

@@ -241,6 +241,12 @@ pub fn parse(
     }
 }
 
+/// The workloads that a text of the option `restart` means; none where it is wrong.
+#[must_use]
+pub fn restart(text: &str) -> Option<Restart> {
+    restarted::restart(text).ok()
+}
+
 /// A digest of everything that [`parse`] reads, to notice a change that leaves the generation alone.
 ///
 /// Coffer's own writes do not move it. It is compared in memory and published nowhere.

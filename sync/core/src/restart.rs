@@ -3,6 +3,7 @@
 //! Only a change of content between two successful writes restarts anything. How a patch is sent stands elsewhere.
 
 mod batch;
+mod pending;
 mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 pub use self::batch::{Batch, Limits, Pending, Ready};
+pub use self::pending::{pending_message, pending_targets};
 pub use self::reference::{Replacement, needs_restart, repoint};
 use crate::decide::{Plan, Recreation, Why};
 use crate::fingerprint::{Fingerprint, short_name};

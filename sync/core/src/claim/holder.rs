@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Source;
-use crate::options::names::{ADOPTED, DRIVER_LABEL, SOURCE_UID};
+use crate::options::names::{ADOPTABLE_BY, ADOPTED, DRIVER_LABEL, SOURCE_UID};
 
 /// The field manager of every write, for ever: another name would conflict with the fields of this one.
 pub const APPLY_MANAGER: &str = "coffer-sync";
@@ -121,6 +121,20 @@ pub fn holder(source: &Source, seen: &Metadata) -> Holder {
         return Holder::Driver;
     }
     Holder::Stranger
+}
+
+/// Whether the owner of the Secret consents to its adoption by this source.
+#[must_use]
+pub fn consents(source: &Source, seen: &Metadata) -> bool {
+    seen.annotations.get(ADOPTABLE_BY) == Some(&source.reference())
+}
+
+/// Whether somebody set the field `immutable`. Metadata does not tell to what; a write tells if it was `true`.
+#[must_use]
+pub fn immutable(seen: &Metadata) -> bool {
+    seen.managed
+        .iter()
+        .any(|entry| !entry.fields["f:immutable"].is_null())
 }
 
 /// The keys that the Secret holds, by whomever: names only, as managedFields tell them.

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use super::contest::Contest;
 use super::plan::{Failure, Refusal};
 use super::record::{Record, Verdict};
-use crate::claim::Holder;
+use crate::claim::{Holder, Metadata, Source, consents, holder, immutable, keys, keys_of_ours};
 use crate::fingerprint::Fingerprint;
+use crate::options::names::RECORD;
 use crate::options::{Adopt, Drift, Immutable, OnTypeChange, Options, Validation};
 
 /// What came of options, gates, fetch, mapping, builders and structural rules, in that order.
@@ -101,6 +102,40 @@ pub struct Present {
     pub consent: bool,
     /// How its content compares, after a dry run that returned it.
     pub matching: Option<Matching>,
+}
+
+impl Present {
+    /// What the metadata of a Secret tells this source; the rest is unknown.
+    #[must_use]
+    pub fn read(
+        source: &Source,
+        uid: &str,
+        resource_version: &str,
+        deleting: bool,
+        seen: &Metadata,
+    ) -> Self {
+        let record = seen
+            .annotations
+            .get(RECORD)
+            .and_then(|text| Record::parse(text));
+        let holder = holder(source, seen);
+        // What stands on a Secret that we did not write proves nothing about its content.
+        let record = record.filter(|_| matches!(holder, Holder::Ours { .. }));
+        Self {
+            uid: uid.to_owned(),
+            resource_version: resource_version.to_owned(),
+            deleting,
+            holder,
+            same_type: Same::Unknown,
+            same_data: Same::Unknown,
+            immutable: immutable(seen),
+            record,
+            our_keys: keys_of_ours(seen),
+            all_keys: keys(seen),
+            consent: consents(source, seen),
+            matching: None,
+        }
+    }
 }
 
 /// How the content of a Secret that is not ours compares with the wanted one.

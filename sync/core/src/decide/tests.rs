@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::fingerprint::{Fingerprint, Key};
+use crate::options::Deletion;
 
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -793,4 +794,66 @@ fn old_versions_go_unless_they_are_young_or_named() {
     assert_eq!(prunable(&versions, "v2", 1, now), ["v3"]);
     let limit = now - jiff::SignedDuration::try_from(Duration::from_secs(24 * 3600)).unwrap();
     assert_eq!(limit, at(9 * day));
+}
+
+/// secret-sync 9: an orphan goes if we created it and may delete it; otherwise somebody is told.
+#[test]
+fn an_orphan_is_deleted_only_if_we_created_it() {
+    let (may, may_not) = (
+        Rights {
+            delete: true,
+            watch: false,
+        },
+        Rights::default(),
+    );
+    let deleted = Orphan::Delete {
+        uid: "u1".to_owned(),
+        resource_version: "7".to_owned(),
+    };
+    let upstream = Holder::Upstream(Vec::new());
+    for (holder, deletion, rights, expected) in [
+        (
+            Holder::Ours { adopted: false },
+            Deletion::Delete,
+            may,
+            deleted,
+        ),
+        (
+            Holder::Ours { adopted: false },
+            Deletion::Delete,
+            may_not,
+            Orphan::Warn,
+        ),
+        (
+            Holder::Ours { adopted: true },
+            Deletion::Delete,
+            may,
+            Orphan::Warn,
+        ),
+        (upstream, Deletion::Delete, may, Orphan::Warn),
+        (
+            Holder::Ours { adopted: false },
+            Deletion::Retain,
+            may,
+            Orphan::Leave,
+        ),
+        (Holder::Stranger, Deletion::Delete, may, Orphan::Leave),
+        (Holder::Driver, Deletion::Delete, may, Orphan::Leave),
+        (Holder::Former, Deletion::Delete, may, Orphan::Leave),
+    ] {
+        let there = Present {
+            holder: holder.clone(),
+            ..present()
+        };
+        assert_eq!(
+            orphan(&there, deletion, rights),
+            expected,
+            "{holder:?} {deletion:?} {rights:?}"
+        );
+        let deleting = Present {
+            deleting: true,
+            ..there
+        };
+        assert_eq!(orphan(&deleting, deletion, rights), Orphan::Leave);
+    }
 }

@@ -373,3 +373,34 @@ fn a_failed_restart_is_tried_again_and_keeps_its_error() {
         ["gone"]
     );
 }
+
+/// secret-sync 10: pending restarts survive a crash in their condition, with each target's error.
+#[test]
+fn pending_restarts_are_read_back_from_their_condition() {
+    let mut batch = Batch::default();
+    let daemon = Target {
+        kind: Kind::DaemonSet,
+        name: "d.x".to_owned(),
+    };
+    for target in [target("web"), target("gone"), daemon.clone()] {
+        batch.add(target, "db", print(1), WINDOW, at(0));
+    }
+    batch.add(target("other"), "tls", print(1), WINDOW, at(0));
+    batch.take(Limits::default(), at(30));
+    batch.failed(&target("gone"), "not found; really, Deployment/x", at(30));
+    let message = pending_message(batch.pending(), "db").unwrap();
+    assert_eq!(
+        message,
+        "Waiting for a restart: Deployment/gone, Deployment/web, DaemonSet/d.x; Deployment/gone failed: not found; really, Deployment/x"
+    );
+    assert_eq!(
+        pending_targets(&message),
+        BTreeSet::from([daemon, target("gone"), target("web")])
+    );
+    assert_eq!(pending_message(batch.pending(), "x"), None);
+    assert_eq!(pending_targets("Auto"), BTreeSet::new());
+    assert_eq!(
+        pending_targets("Waiting for a restart: Auto"),
+        BTreeSet::new()
+    );
+}

@@ -1,7 +1,13 @@
 //! Records and the verdicts in them, as texts and over time.
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
 use super::{at, print, set};
-use crate::decide::{Record, Verdict};
+use crate::claim::{APPLY_MANAGER, Holder, Managed, Metadata, Operation, Source};
+use crate::decide::{Present, Record, Verdict};
+use crate::options::Door;
 
 /// secret-types 1: checks of dates are judged anew from the record, with a minute's tolerance for certificates.
 #[test]
@@ -64,4 +70,60 @@ fn bad_time() -> String {
         r#"{{"hash": "{}", "failing": [], "notAfter": "yesterday"}}"#,
         print(1, 1)
     )
+}
+
+/// secret-sync 7: a probe's metadata tells whose the Secret is, its record, its keys, consent and immutability.
+#[test]
+fn metadata_alone_tells_what_a_decision_needs() {
+    let source = Source {
+        door: Door::Sync,
+        namespace: "ns".to_owned(),
+        name: "db".to_owned(),
+        uid: "u1".to_owned(),
+        created: at(0),
+    };
+    let record = Record {
+        fingerprint: print(1, 1),
+        verdict: None,
+    };
+    let fields = json!({
+        "f:metadata": {"f:ownerReferences": {r#"k:{"uid":"u1"}"#: {}}},
+        "f:data": {"f:a": {}},
+        "f:immutable": {},
+    });
+    let mut seen = Metadata {
+        owners: vec![("SecretSync".to_owned(), "db".to_owned(), "u1".to_owned())],
+        annotations: BTreeMap::from([
+            ("coffer.rs/record".to_owned(), record.render()),
+            (
+                "coffer.rs/adoptable-by".to_owned(),
+                "SecretSync/db".to_owned(),
+            ),
+        ]),
+        managed: vec![Managed {
+            manager: APPLY_MANAGER.to_owned(),
+            operation: Operation::Apply,
+            fields,
+        }],
+        ..Metadata::default()
+    };
+    let ours = Present::read(&source, "u7", "9", false, &seen);
+    assert_eq!(
+        (ours.uid.as_str(), ours.resource_version.as_str()),
+        ("u7", "9")
+    );
+    assert_eq!(ours.holder, Holder::Ours { adopted: false });
+    assert_eq!(ours.record, Some(record));
+    assert!(ours.immutable && ours.consent);
+    assert_eq!((ours.our_keys, ours.all_keys), (set(&["a"]), set(&["a"])));
+    seen.managed[0].manager = "hand".to_owned();
+    seen.annotations.insert(
+        "coffer.rs/adoptable-by".to_owned(),
+        "SecretSync/other".to_owned(),
+    );
+    let foreign = Present::read(&source, "u7", "9", false, &seen);
+    assert_eq!(
+        (foreign.record, foreign.holder, foreign.consent),
+        (None, Holder::Stranger, false)
+    );
 }

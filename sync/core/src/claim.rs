@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use self::holder::{
-    APPLY_MANAGER, Holder, Managed, Metadata, Operation, PROBE_MANAGER, UPSTREAM_MANAGERS,
-    consents, holder, immutable, keys, keys_of_ours,
+    APPLY_MANAGER, Frozen, Holder, Managed, Metadata, Operation, PROBE_MANAGER, UPSTREAM_MANAGERS,
+    consents, frozen, holder, keys, keys_of_ours,
 };
 use crate::options::{Door, Name};
 use crate::problem::{Problem, shown};

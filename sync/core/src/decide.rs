@@ -24,7 +24,7 @@ pub use self::seen::{
     Written,
 };
 pub use self::versions::{VersionSeen, prunable, version_name};
-use crate::claim::{GATED_TYPES, Holder};
+use crate::claim::{Frozen, GATED_TYPES, Holder};
 use crate::fingerprint::Comparison;
 use crate::options::{Adopt, Drift, Immutable, OnTypeChange, Validation};
 
@@ -142,8 +142,12 @@ impl Question<'_> {
             return Plan::Refuse(Refusal::Contested(fight));
         }
         // Without a comparable record an equal write is tried first: the API server takes it.
-        let differs = change.why == Why::Rotation || present.same_data == Same::No;
-        if present.immutable && differs {
+        let frozen = match present.frozen {
+            Frozen::No => false,
+            Frozen::Ours => change.why == Why::Rotation || present.same_data == Same::No,
+            Frozen::Perhaps => present.same_data == Same::No,
+        };
+        if frozen {
             return self.frozen(present, adopted);
         }
         Plan::Apply(Apply {
@@ -155,7 +159,8 @@ impl Question<'_> {
             },
             force: self.policy.drift == Drift::Repair || !upstream.is_empty(),
             // Once it is set the API server refuses every write that leaves it out.
-            immutable: present.immutable || self.policy.immutable != Immutable::Never && !adopted,
+            immutable: present.frozen == Frozen::Ours
+                || self.policy.immutable != Immutable::Never && !adopted,
             clear: upstream.to_vec(),
         })
     }
@@ -300,7 +305,7 @@ impl Question<'_> {
         }
         let changes =
             matching.differing.len() + self.content.keys.difference(&present.all_keys).count() > 0;
-        if present.immutable && changes {
+        if matching.immutable && changes {
             return Plan::Refuse(Refusal::ImmutableConflict);
         }
         if self.policy.adopt == Adopt::IfMatching && !matching.differing.is_empty() {

@@ -70,6 +70,17 @@ pub enum Holder {
     Stranger,
 }
 
+/// Whether a Secret is immutable, as metadata tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frozen {
+    /// Nobody set the field.
+    No,
+    /// We made it immutable; every later write has to say so again.
+    Ours,
+    /// Somebody else set the field; only a refused write tells that it was to `true`.
+    Perhaps,
+}
+
 /// Whose Secret it is for this source.
 #[must_use]
 pub fn holder(source: &Source, seen: &Metadata) -> Holder {
@@ -129,12 +140,25 @@ pub fn consents(source: &Source, seen: &Metadata) -> bool {
     seen.annotations.get(ADOPTABLE_BY) == Some(&source.reference())
 }
 
-/// Whether somebody set the field `immutable`. Metadata does not tell to what; a write tells if it was `true`.
+/// Whether the field `immutable` is set, and by whom.
 #[must_use]
-pub fn immutable(seen: &Metadata) -> bool {
-    seen.managed
+pub fn frozen(seen: &Metadata) -> Frozen {
+    let mut setters = seen
+        .managed
         .iter()
-        .any(|entry| !entry.fields["f:immutable"].is_null())
+        .filter(|entry| !entry.fields["f:immutable"].is_null())
+        .peekable();
+    if setters.peek().is_none() {
+        return Frozen::No;
+    }
+    // We only ever write `true`.
+    let ours =
+        |entry: &Managed| entry.manager == APPLY_MANAGER && entry.operation == Operation::Apply;
+    if setters.any(ours) {
+        Frozen::Ours
+    } else {
+        Frozen::Perhaps
+    }
 }
 
 /// The keys that the Secret holds, by whomever: names only, as managedFields tell them.

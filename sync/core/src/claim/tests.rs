@@ -26,7 +26,7 @@ fn claim(uid: &str, created: i64, index: usize, secret: &str) -> Claim {
     }
 }
 
-/// secret-sync 2: the controller's name decides; unnamed ones only where the operator says so.
+/// secret-sync 2 and 16: the controller's name decides; unnamed ones only where the operator says so.
 #[test]
 fn a_secret_sync_is_ours_by_its_controllers_name() {
     for (written, unnamed, expected) in [
@@ -240,7 +240,7 @@ fn a_secret_is_ours_only_if_our_manager_owns_our_mark() {
     }
 }
 
-/// secret-sync 8: both of upstream's managers co-own every key and are named for clearing.
+/// secret-sync 8, and 16 (a renamed field manager blocks nothing): both of upstream's managers co-own every key and are named for clearing.
 #[test]
 fn upstreams_managers_are_recognised_together() {
     let us = source(Door::Sync, "u1", 0);

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use super::contest::Contest;
 use super::plan::{Failure, Refusal};
 use super::record::{Record, Verdict};
-use crate::claim::{Holder, Metadata, Source, consents, holder, immutable, keys, keys_of_ours};
+use crate::claim::{
+    Frozen, Holder, Metadata, Source, consents, frozen, holder, keys, keys_of_ours,
+};
 use crate::fingerprint::Fingerprint;
 use crate::options::names::RECORD;
 use crate::options::{Adopt, Drift, Immutable, OnTypeChange, Options, Validation};
@@ -91,7 +93,7 @@ pub struct Present {
     /// Whether it is of the wanted data: told by a write that was refused because it is immutable.
     pub same_data: Same,
     /// Whether it is immutable.
-    pub immutable: bool,
+    pub frozen: Frozen,
     /// What was written last, from its annotation; none counts as a first write.
     pub record: Option<Record>,
     /// Names of the keys that we wrote.
@@ -128,7 +130,7 @@ impl Present {
             holder,
             same_type: Same::Unknown,
             same_data: Same::Unknown,
-            immutable: immutable(seen),
+            frozen: frozen(seen),
             record,
             our_keys: keys_of_ours(seen),
             all_keys: keys(seen),
@@ -143,6 +145,8 @@ impl Present {
 pub struct Matching {
     /// Whether the type is equal.
     pub type_: bool,
+    /// Whether it is immutable.
+    pub immutable: bool,
     /// Keys that are there with other bytes.
     pub differing: BTreeSet<String>,
 }

@@ -1,7 +1,9 @@
 //! The table of decisions, row by row. What holds for every row is in `properties`.
 
+mod adoption;
 mod properties;
 mod records;
+mod replacement;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -56,7 +58,7 @@ fn present() -> Present {
         holder: Holder::Ours { adopted: false },
         same_type: Same::Unknown,
         same_data: Same::Unknown,
-        immutable: false,
+        frozen: Frozen::No,
         record: Some(Record {
             fingerprint: print(1, 1),
             verdict: Some(Verdict::default()),
@@ -195,7 +197,7 @@ fn what_cannot_or_must_not_be_written_is_not() {
     }
 }
 
-/// secret-sync 7: first contact is a probe; absent is an unforced apply.
+/// secret-sync 7: first contact is a probe; absent is an unforced apply. 16: a deleted Secret comes back.
 #[test]
 fn a_secret_is_looked_for_before_it_is_created() {
     let mut case = Case::absent();
@@ -232,7 +234,7 @@ fn a_watched_secret_without_changes_is_left_alone() {
     assert_eq!(Case::with(present()).plan(), Plan::Skip(Skip::Unchanged));
 }
 
-/// secret-sync 8: any resourceVersion that we did not cause leads to an apply.
+/// secret-sync 8: any resourceVersion that we did not cause leads to an apply. 16: an edited key does not stay.
 #[test]
 fn an_edit_by_somebody_else_is_repaired() {
     let mut case = Case::with(present());
@@ -272,7 +274,7 @@ fn a_lost_key_is_no_rotation() {
     assert_eq!(case.why(), Why::KeyLost);
 }
 
-/// secret-sync 7: steady-state writes carry the uid that we know.
+/// secret-sync 7: steady-state writes carry the uid that we know. 16: an edited key does not block rotations.
 #[test]
 fn a_rotation_is_applied_by_force_to_the_uid_that_is_known() {
     let plan = Case::rotation().plan();
@@ -476,384 +478,5 @@ fn a_vanished_secret_waits_for_a_change() {
             Plan::Create { again: true }
         };
         assert_eq!(case.plan(), expected, "{type_} {revision:?}");
-    }
-}
-
-/// secret-sync 9: recreated only if we created it, may delete it, and the new content passes.
-#[test]
-fn another_type_recreates_only_what_we_created_and_may_delete() {
-    let recreate = Plan::Recreate {
-        uid: "u1".to_owned(),
-        resource_version: "7".to_owned(),
-        why: Recreation::Type,
-    };
-    let refuse = Plan::Refuse(Refusal::TypeChange);
-    let mut case = Case::rotation();
-    case.there().same_type = Same::No;
-    assert_eq!(case.plan(), recreate);
-    case.content.verdict = failing(&["tls.pair"]);
-    assert_eq!(case.plan(), Plan::Hold(set(&["tls.pair"])));
-    case.content.verdict = Verdict::default();
-    case.there().holder = Holder::Ours { adopted: true };
-    assert_eq!(case.plan(), refuse);
-    case.there().holder = Holder::Ours { adopted: false };
-    case.policy.rights.delete = false;
-    assert_eq!(case.plan(), refuse);
-    case.policy.rights.delete = true;
-    case.policy.on_type_change = OnTypeChange::Fail;
-    assert_eq!(case.plan(), refuse);
-}
-
-/// secret-sync 9: an immutable Secret takes metadata; other data only under Recreate, with the right, and if ours.
-#[test]
-fn an_immutable_secret_is_recreated_only_where_that_was_asked_for() {
-    let mut case = Case::rotation();
-    case.there().immutable = true;
-    assert_eq!(case.plan(), Plan::Refuse(Refusal::ImmutableConflict));
-    case.policy.immutable = Immutable::Recreate;
-    assert!(matches!(
-        case.plan(),
-        Plan::Recreate {
-            why: Recreation::Immutable,
-            ..
-        }
-    ));
-    case.policy.rights.delete = false;
-    assert_eq!(case.plan(), Plan::Refuse(Refusal::ImmutableConflict));
-
-    let mut case = Case::with(present());
-    case.there().immutable = true;
-    case.content.metadata = [2; 32];
-    assert!(matches!(
-        case.plan(),
-        Plan::Apply(Apply {
-            immutable: true,
-            why: Why::Metadata,
-            ..
-        })
-    ));
-}
-
-/// secret-types 2.2: mutable to immutable is one write, together with a data change.
-#[test]
-fn becoming_immutable_takes_one_write() {
-    let mut case = Case::rotation();
-    case.policy.immutable = Immutable::Recreate;
-    assert!(matches!(
-        case.plan(),
-        Plan::Apply(Apply {
-            immutable: true,
-            why: Why::Rotation,
-            ..
-        })
-    ));
-}
-
-/// secret-sync 6: an immutable Secret whose record cannot be compared is tried, and refused only after the API server did.
-#[test]
-fn a_lost_key_does_not_recreate_immutable_secrets() {
-    let mut case = Case::with(present());
-    case.there().immutable = true;
-    case.policy.immutable = Immutable::Recreate;
-    case.content.fingerprint = print(2, 1);
-    assert_eq!(case.why(), Why::KeyLost);
-    case.there().same_data = Same::No;
-    assert!(matches!(case.plan(), Plan::Recreate { .. }));
-}
-
-/// secret-sync 9, Versioned: another value is another name; a worse one is held against the newest version.
-#[test]
-fn a_version_is_created_unless_its_value_is_worse() {
-    let mut case = Case::absent();
-    case.policy.immutable = Immutable::Versioned;
-    let name = format!("db-{}", print(1, 1).short());
-    assert_eq!(case.plan(), Plan::NewVersion { name });
-    case.history.latest = Some(Record {
-        fingerprint: print(1, 0),
-        verdict: Some(Verdict::default()),
-    });
-    case.content.verdict = failing(&["tls.pair"]);
-    assert_eq!(case.plan(), Plan::Hold(set(&["tls.pair"])));
-    case.content.verdict = Verdict::default();
-    case.content.keys = BTreeSet::new();
-    assert_eq!(case.plan(), Plan::Refuse(Refusal::WouldEmpty));
-}
-
-/// secret-sync 8, Never: refused with the names of the keys that would be added or replaced.
-#[test]
-fn a_strangers_secret_is_not_touched_and_the_keys_are_named() {
-    let mut case = Case::stranger();
-    case.content.keys = set(&["a", "b"]);
-    let Plan::Refuse(Refusal::AdoptionRefused { keys, .. }) = case.plan() else {
-        panic!("{:?}", case.plan());
-    };
-    assert_eq!(keys, [("a".to_owned(), true), ("b".to_owned(), false)]);
-}
-
-/// secret-sync 8: adoption needs the consent of whoever may write the Secret, under both policies.
-#[test]
-fn adoption_needs_consent() {
-    for adopt in [Adopt::IfMatching, Adopt::Merge] {
-        let mut case = Case::stranger();
-        case.policy.adopt = adopt;
-        assert!(
-            case.adoption_refused().contains("coffer.rs/adoptable-by"),
-            "{adopt:?}"
-        );
-        case.there().consent = true;
-        assert_eq!(case.plan(), Plan::Compare, "{adopt:?}");
-    }
-}
-
-/// secret-sync 8: IfMatching takes equal or absent keys only, Merge replaces; neither another type.
-#[test]
-fn adoption_compares_content_first() {
-    let mut case = Case::stranger();
-    case.there().consent = true;
-    let adopt = Plan::Adopt {
-        uid: "u1".to_owned(),
-        clear_driver: false,
-    };
-    let rows = [
-        (Adopt::IfMatching, true, &[][..], Some(true)),
-        (Adopt::IfMatching, true, &["a"][..], None),
-        (Adopt::IfMatching, false, &[][..], Some(false)),
-        (Adopt::Merge, true, &["a"][..], Some(true)),
-        (Adopt::Merge, false, &[][..], Some(false)),
-    ];
-    for (policy, type_, differing, expected) in rows {
-        case.policy.adopt = policy;
-        case.there().matching = Some(Matching {
-            type_,
-            differing: set(differing),
-        });
-        match expected {
-            Some(true) => assert_eq!(case.plan(), adopt, "{policy:?} {type_} {differing:?}"),
-            Some(false) => assert_eq!(case.plan(), Plan::Refuse(Refusal::TypeChange), "{policy:?}"),
-            None => assert!(case.adoption_refused().contains("Merge"), "{policy:?}"),
-        }
-    }
-}
-
-/// secret-sync 9: a foreign `immutable: true` that would have to change is a conflict.
-#[test]
-fn an_immutable_strangers_secret_is_adopted_only_without_change() {
-    let mut case = Case::stranger();
-    case.policy.adopt = Adopt::Merge;
-    case.there().consent = true;
-    case.there().immutable = true;
-    case.there().matching = Some(Matching {
-        type_: true,
-        differing: set(&["a"]),
-    });
-    assert_eq!(case.plan(), Plan::Refuse(Refusal::ImmutableConflict));
-    case.there().matching = Some(Matching {
-        type_: true,
-        differing: set(&[]),
-    });
-    assert!(matches!(case.plan(), Plan::Adopt { .. }));
-}
-
-/// secret-sync 8: an adopted Secret is never versioned.
-#[test]
-fn a_strangers_secret_is_never_versioned() {
-    let mut case = Case::stranger();
-    case.policy.adopt = Adopt::Merge;
-    case.policy.immutable = Immutable::Versioned;
-    case.there().consent = true;
-    assert!(case.adoption_refused().contains("version"));
-}
-
-/// secret-sync 8: the CSI driver's Secret needs Merge and consent, and its entry is removed.
-#[test]
-fn the_drivers_secret_is_taken_over_by_merge_and_consent() {
-    let mut case = Case::stranger();
-    case.there().holder = Holder::Driver;
-    case.there().consent = true;
-    case.there().matching = Some(Matching {
-        type_: true,
-        differing: set(&[]),
-    });
-    case.policy.adopt = Adopt::IfMatching;
-    assert!(case.adoption_refused().contains("CSI driver"));
-    case.policy.adopt = Adopt::Merge;
-    assert_eq!(
-        case.plan(),
-        Plan::Adopt {
-            uid: "u1".to_owned(),
-            clear_driver: true
-        }
-    );
-}
-
-/// secret-sync 8: upstream's managers are cleared after a forced apply; that is no rotation.
-#[test]
-fn upstreams_secret_is_taken_over_without_a_rotation() {
-    let mut case = Case::rotation();
-    case.there().record = None;
-    case.there().holder = Holder::Upstream(vec!["secrets-store-sync-controller".to_owned()]);
-    case.policy.drift = Drift::Report;
-    let Plan::Apply(apply) = case.plan() else {
-        panic!("{:?}", case.plan());
-    };
-    assert_eq!((apply.why, apply.force), (Why::Takeover, true));
-    assert_eq!(apply.clear, ["secrets-store-sync-controller"]);
-}
-
-/// secret-sync 8: three rounds in ten minutes are a fight; one write per hour, ended by a spec change or a quiet hour.
-#[test]
-fn a_fight_stops_until_an_hour_passed_or_the_spec_changed() {
-    let hand = || Fight::Manager("hand".to_owned());
-    let revision = Revision::default();
-    let mut contest = Contest::default();
-    for second in [0, 700, 1000] {
-        contest.fought(hand(), revision, at(second));
-        assert_eq!(
-            contest.blocked(revision, at(second)),
-            None,
-            "second {second}"
-        );
-    }
-    contest.fought(Fight::Deletion, revision, at(1100));
-    assert_eq!(
-        contest.blocked(revision, at(1100)),
-        None,
-        "another opponent"
-    );
-    contest.fought(hand(), revision, at(1200));
-    assert_eq!(contest.blocked(revision, at(1200)), Some(hand()));
-    assert_eq!(contest.until(), Some(at(4800)));
-    assert_eq!(
-        contest.blocked(
-            Revision {
-                generation: 2,
-                ..revision
-            },
-            at(1200)
-        ),
-        None,
-        "the spec changed"
-    );
-    assert_eq!(contest.blocked(revision, at(4799)), Some(hand()));
-    assert_eq!(contest.blocked(revision, at(4800)), None, "one attempt");
-    contest.fought(hand(), revision, at(4800));
-    assert_eq!(
-        contest.blocked(revision, at(4801)),
-        Some(hand()),
-        "one round is enough now"
-    );
-    contest.calm(at(5000));
-    assert_eq!(
-        contest.blocked(revision, at(5000)),
-        Some(hand()),
-        "not a quiet hour"
-    );
-    contest.calm(at(8400));
-    contest.fought(hand(), revision, at(8401));
-    assert_eq!(contest.blocked(revision, at(8401)), None, "it was over");
-}
-
-/// secret-sync 8: while contested nothing is forced, created or recreated.
-#[test]
-fn a_contested_secret_is_left_alone() {
-    let mut contest = Contest::default();
-    for _ in 0..3 {
-        contest.fought(Fight::Deletion, content().revision, at(0));
-    }
-    let mut typed = Case::rotation();
-    typed.there().same_type = Same::No;
-    for mut case in [Case::rotation(), Case::absent(), typed] {
-        case.history.contest = contest.clone();
-        assert_eq!(
-            case.plan(),
-            Plan::Refuse(Refusal::Contested(Fight::Deletion))
-        );
-    }
-}
-
-/// secret-sync 9: old versions go when there are more than `keep`, none younger than a day, none that is named.
-#[test]
-fn old_versions_go_unless_they_are_young_or_named() {
-    let day = 24 * 3600;
-    let version = |name: &str, created: i64, named: bool| VersionSeen {
-        name: name.to_owned(),
-        created: at(created),
-        named,
-    };
-    let now = at(10 * day);
-    let versions = [
-        version("v3", 3 * day, false),
-        version("v1", day, true),
-        version("v2", 2 * day, false),
-        version("v9", 9 * day + 1, false),
-        version("v10", 10 * day, false),
-    ];
-    assert_eq!(prunable(&versions, "v10", 3, now), ["v2", "v3"]);
-    assert_eq!(prunable(&versions, "v10", 4, now), ["v2"]);
-    assert_eq!(prunable(&versions, "v10", 5, now), [""; 0]);
-    assert_eq!(prunable(&versions, "v2", 1, now), ["v3"]);
-    let limit = now - jiff::SignedDuration::try_from(Duration::from_secs(24 * 3600)).unwrap();
-    assert_eq!(limit, at(9 * day));
-}
-
-/// secret-sync 9: an orphan goes if we created it and may delete it; otherwise somebody is told.
-#[test]
-fn an_orphan_is_deleted_only_if_we_created_it() {
-    let (may, may_not) = (
-        Rights {
-            delete: true,
-            watch: false,
-        },
-        Rights::default(),
-    );
-    let deleted = Orphan::Delete {
-        uid: "u1".to_owned(),
-        resource_version: "7".to_owned(),
-    };
-    let upstream = Holder::Upstream(Vec::new());
-    for (holder, deletion, rights, expected) in [
-        (
-            Holder::Ours { adopted: false },
-            Deletion::Delete,
-            may,
-            deleted,
-        ),
-        (
-            Holder::Ours { adopted: false },
-            Deletion::Delete,
-            may_not,
-            Orphan::Warn,
-        ),
-        (
-            Holder::Ours { adopted: true },
-            Deletion::Delete,
-            may,
-            Orphan::Warn,
-        ),
-        (upstream, Deletion::Delete, may, Orphan::Warn),
-        (
-            Holder::Ours { adopted: false },
-            Deletion::Retain,
-            may,
-            Orphan::Leave,
-        ),
-        (Holder::Stranger, Deletion::Delete, may, Orphan::Leave),
-        (Holder::Driver, Deletion::Delete, may, Orphan::Leave),
-        (Holder::Former, Deletion::Delete, may, Orphan::Leave),
-    ] {
-        let there = Present {
-            holder: holder.clone(),
-            ..present()
-        };
-        assert_eq!(
-            orphan(&there, deletion, rights),
-            expected,
-            "{holder:?} {deletion:?} {rights:?}"
-        );
-        let deleting = Present {
-            deleting: true,
-            ..there
-        };
-        assert_eq!(orphan(&deleting, deletion, rights), Orphan::Leave);
     }
 }

@@ -124,7 +124,7 @@ fn names_in_a_class_are_trimmed_with_advice() {
     assert!(plan(Door::Sync, &pairs(&[("a", "k\n")]), &options(), opaque()).is_err());
 }
 
-/// secret-types 2: the API server's rule for keys, told for every entry before anything is fetched.
+/// secret-types 2, secret-sync 16 (`é`): the API server's rule for keys, told for every entry before anything is fetched.
 #[test]
 fn illegal_and_empty_keys_are_told_together() {
     let wrong = pairs(&[

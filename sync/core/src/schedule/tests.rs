@@ -24,7 +24,7 @@ fn wait(last: Last, interval: Option<u64>, jitter: Jitter) -> Option<u64> {
     due(last, at(0), interval.map(seconds), jitter).map(|due| due.as_second().unsigned_abs())
 }
 
-/// secret-sync 5: last success plus interval x (0.9 .. 1.1); 0 means no polling.
+/// secret-sync 5 and 16 (jitter): last success plus interval x (0.9 .. 1.1); 0 means no polling.
 #[test]
 fn polls_follow_the_interval_with_jitter() {
     for (interval, jitter, expected) in [
@@ -41,7 +41,7 @@ fn polls_follow_the_interval_with_jitter() {
     }
 }
 
-/// secret-sync 5: 5 s x 2^n, +-20 %, at most min(interval, 5 min), jitter included.
+/// secret-sync 5, and 16 (never faster than the interval allows): 5 s x 2^n, +-20 %, at most min(interval, 5 min), jitter included.
 #[test]
 fn failures_back_off_up_to_the_interval() {
     let failed = |before| Last::Failed {
@@ -81,7 +81,7 @@ fn a_server_that_says_when_is_obeyed() {
     assert_eq!(wait(failed(1), Some(600), MIDDLE), Some(5));
 }
 
-/// secret-sync 5: permanent failures only at the interval or on a change; secret-sync 16: never faster.
+/// secret-sync 5: permanent failures only at the interval or on a change. 16: no quota is burnt.
 #[test]
 fn permanent_failures_wait_for_the_interval() {
     assert_eq!(wait(Last::Permanent, Some(600), MIDDLE), Some(600));
@@ -168,7 +168,7 @@ fn seen() -> Seen {
     }
 }
 
-/// secret-sync 5: created, generation, options, force, the class's spec or options, and its appearance: at once.
+/// secret-sync 5, and 16 (edits of the class are seen at once): created, generation, options, force, the class's spec or options, and its appearance: at once.
 #[test]
 fn what_counts_makes_an_object_due_at_once() {
     let before = seen();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{at, print, set};
-use crate::claim::{GATED_TYPES, Holder};
+use crate::claim::{Frozen, GATED_TYPES, Holder};
 use crate::decide::*;
 use crate::fingerprint::Comparison;
 use crate::options::{Adopt, Drift, Immutable, OnTypeChange, Validation};
@@ -53,7 +53,11 @@ impl World {
             holder: Holder::Ours { adopted },
             same_type: Same::Yes,
             same_data: Same::Unknown,
-            immutable,
+            frozen: if immutable {
+                Frozen::Ours
+            } else {
+                before.as_ref().map_or(Frozen::No, |before| before.frozen)
+            },
             record: Some(record),
             our_keys: content.keys.clone(),
             all_keys: &foreign | &content.keys,
@@ -101,8 +105,7 @@ impl World {
                 self.write(content, Some(&apply.uid), adopted, apply.immutable);
             }
             Plan::Adopt { uid, .. } => {
-                let immutable = self.present().is_some_and(|present| present.immutable);
-                self.write(content, Some(uid), true, immutable);
+                self.write(content, Some(uid), true, false);
             }
             Plan::Probe | Plan::Compare | Plan::Hold(_) | Plan::Skip(_) | Plan::Refuse(_) => {}
         }
@@ -170,18 +173,11 @@ fn holder() -> impl Strategy<Value = Holder> {
 fn present() -> impl Strategy<Value = Present> {
     let same = || proptest::sample::select(vec![Same::Yes, Same::No, Same::Unknown]);
     let record = proptest::option::of((1..=2_u8, proptest::option::of(verdict())));
-    let matching = proptest::option::of((any::<bool>(), any::<bool>()));
-    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.1));
+    let matching = proptest::option::of(any::<[bool; 3]>());
+    let frozen = proptest::sample::select(vec![Frozen::No, Frozen::Ours, Frozen::Perhaps]);
+    let flags = (frozen, any::<bool>(), prop::bool::weighted(0.1));
     (holder(), same(), same(), 0..4_u8, record, matching, flags).prop_map(
-        |(
-            holder,
-            same_type,
-            same_data,
-            value,
-            record,
-            matching,
-            (immutable, consent, deleting),
-        )| {
+        |(holder, same_type, same_data, value, record, matching, (frozen, consent, deleting))| {
             let ours = matches!(holder, Holder::Ours { .. } | Holder::Upstream(_));
             Present {
                 uid: "u1".to_owned(),
@@ -192,14 +188,15 @@ fn present() -> impl Strategy<Value = Present> {
                 holder,
                 same_type,
                 same_data,
-                immutable,
+                frozen,
                 record: record.filter(|_| ours).map(|(key, verdict)| Record {
                     fingerprint: print(key, value),
                     verdict,
                 }),
                 consent,
-                matching: matching.map(|(type_, differs)| Matching {
+                matching: matching.map(|[type_, immutable, differs]| Matching {
                     type_,
+                    immutable,
                     differing: if differs { set(&["a"]) } else { set(&[]) },
                 }),
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{at, print, set};
-use crate::claim::{APPLY_MANAGER, Holder, Managed, Metadata, Operation, Source};
+use crate::claim::{APPLY_MANAGER, Frozen, Holder, Managed, Metadata, Operation, Source, frozen};
 use crate::decide::{Present, Record, Verdict};
 use crate::options::Door;
 
@@ -114,13 +114,14 @@ fn metadata_alone_tells_what_a_decision_needs() {
     );
     assert_eq!(ours.holder, Holder::Ours { adopted: false });
     assert_eq!(ours.record, Some(record));
-    assert!(ours.immutable && ours.consent);
+    assert_eq!((ours.frozen, ours.consent), (Frozen::Ours, true));
     assert_eq!((ours.our_keys, ours.all_keys), (set(&["a"]), set(&["a"])));
     seen.managed[0].manager = "hand".to_owned();
     seen.annotations.insert(
         "coffer.rs/adoptable-by".to_owned(),
         "SecretSync/other".to_owned(),
     );
+    assert_eq!(frozen(&seen), Frozen::Perhaps);
     let foreign = Present::read(&source, "u7", "9", false, &seen);
     assert_eq!(
         (foreign.record, foreign.holder, foreign.consent),

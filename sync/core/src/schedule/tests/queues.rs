@@ -49,7 +49,7 @@ fn the_earliest_deadline_comes_first() {
     assert_eq!(queue.wake(), Some(at(30)));
 }
 
-/// secret-sync 5: an object is queued at most once, at its earlier time; a deleted one leaves without an error.
+/// secret-sync 5: an object is queued at most once, at its earlier time. 16: a deleted one leaves without an error.
 #[test]
 fn an_object_waits_once_and_leaves_quietly() {
     let mut queue = queue(&[

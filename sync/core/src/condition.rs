@@ -2,6 +2,7 @@
 //!
 //! No condition holds a value, a token or an unkeyed digest. When something is tried again is not decided here.
 
+mod annotation;
 mod event;
 mod fault;
 mod mask;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::annotation::{class_annotation, written_secrets};
 pub use self::event::{Deed, Event, Told, event};
 pub use self::fault::{Fault, Fine, Upstream};
 pub use self::mask::masked;

@@ -204,7 +204,7 @@ pub fn normal_type(door: Door, written: &str) -> String {
 }
 
 impl<B: Value> Rendered<B> {
-    /// Its content's fingerprint.
+    /// Its content's fingerprint. A version is named after it, so the name in it is the one without a version.
     #[must_use]
     pub fn fingerprint(&self, key: &Key) -> Fingerprint {
         let data = self
@@ -212,6 +212,14 @@ impl<B: Value> Rendered<B> {
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_ref()));
         key.content(&self.namespace, &self.name, &self.type_, data)
+    }
+
+    /// The same Secret as the immutable version of this name.
+    #[must_use]
+    pub fn as_version(mut self, name: String) -> Self {
+        self.name = name;
+        self.immutable = true;
+        self
     }
 
     /// A digest of everything but the content. Kept in memory only.

@@ -564,3 +564,30 @@ fn pending_restarts_are_kept_in_a_condition() {
     let without = update(&with, &synced(), &facts(Some(0)), at(1));
     assert!(without.write && !without.status.conditions.contains_key(RESTART_PENDING));
 }
+
+/// secret-sync 1: a class's annotation changes only when a state does, and tells the next process what was written.
+#[test]
+fn the_state_of_a_class_stands_in_an_annotation() {
+    let states =
+        |rounds: &[(Outcome, i64)]| BTreeMap::from([("db".to_owned(), after_rounds(rounds))]);
+    let good = class_annotation(&states(&[(synced(), 0)]));
+    assert_eq!(
+        class_annotation(&states(&[(synced(), 0), (synced(), 9999)])),
+        good
+    );
+    assert!(
+        good.starts_with(
+            r#"{"db":{"created":true,"ready":"True","reason":"Synced","syncHash":"c1:"#
+        ),
+        "{good}"
+    );
+    assert_eq!(written_secrets(&good).len(), 1);
+    let broken = class_annotation(&states(&[(failed(failure(FailureKind::Provider)), 0)]));
+    assert_eq!(
+        broken,
+        r#"{"db":{"created":false,"ready":"False","reason":"ProviderError"}}"#
+    );
+    for text in [broken.as_str(), "", "{}", "x"] {
+        assert_eq!(written_secrets(text), BTreeMap::new(), "{text}");
+    }
+}

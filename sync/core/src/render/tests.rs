@@ -367,3 +367,19 @@ fn the_outline_has_sizes_and_no_values() {
     let rendered = render(parts(Door::Sync)).map_err(|_| ()).unwrap();
     assert_eq!(rendered.outline(), [("password".to_owned(), 7)]);
 }
+
+/// secret-sync 9, Versioned: `<name>-<ten digits of the hash>`, immutable.
+#[test]
+fn a_version_is_immutable_and_named_after_its_content() {
+    let rendered = render(parts(Door::Sync)).map_err(|_| ()).unwrap();
+    let fingerprint = rendered.fingerprint(&Key::new(&[7; 32]));
+    let version = rendered.as_version(crate::decide::version_name("db", &fingerprint));
+    let document: serde_json::Value =
+        serde_json::from_slice(version.body("R", None).as_ref()).unwrap();
+    assert_eq!(
+        document["metadata"]["name"],
+        format!("db-{}", fingerprint.short())
+    );
+    assert_eq!(document["immutable"], true);
+    assert_eq!(document["metadata"]["ownerReferences"][0]["name"], "db");
+}

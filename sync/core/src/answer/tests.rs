@@ -13,7 +13,7 @@ fn answer(code: u16, message: &str) -> Answer {
     }
 }
 
-/// secret-sync 18: eleven different outcomes, told apart by text where codes do not; secret-types 2 for the texts.
+/// Sync §18: eleven different outcomes, told apart by text where codes do not; Types §2 for the texts.
 #[test]
 fn refused_writes_are_told_apart() {
     for (code, message, expected) in [
@@ -111,7 +111,7 @@ fn refused_writes_are_told_apart() {
     assert_eq!(terminating.kind(), Kind::Terminating);
 }
 
-/// secret-sync 8: the event of a repair, and `Contested`, name the other manager.
+/// Sync §8: the event of a repair, and `Contested`, name the other manager.
 #[test]
 fn a_conflict_names_its_manager() {
     let conflict = answer(
@@ -122,7 +122,7 @@ fn a_conflict_names_its_manager() {
     assert_eq!(answer(409, "x").opponent(), None);
 }
 
-/// secret-sync 7 and 9, secret-types 2: what each refusal leads to; neither size nor structure is retried.
+/// Sync §7 and 9, Types §2: what each refusal leads to; neither size nor structure is retried.
 #[test]
 fn each_refusal_leads_somewhere() {
     let told = || "told".to_owned();
@@ -172,7 +172,7 @@ fn each_refusal_leads_somewhere() {
     }
 }
 
-/// secret-sync 15: Retry-After is honoured.
+/// Sync §15: Retry-After is honoured.
 #[test]
 fn retry_after_is_kept() {
     let wait = Some(Duration::from_secs(7));
@@ -190,7 +190,7 @@ fn at(second: i64) -> Option<Timestamp> {
     Timestamp::from_second(second).ok()
 }
 
-/// secret-sync 7: 201, resourceVersion and the time of our entry tell what an apply did.
+/// Sync §7: 201, resourceVersion and the time of our entry tell what an apply did.
 #[test]
 fn an_apply_tells_what_it_did() {
     let apply = |why| {

@@ -26,7 +26,7 @@ fn claim(uid: &str, created: i64, index: usize, secret: &str) -> Claim {
     }
 }
 
-/// secret-sync 2 and 16: the controller's name decides; unnamed ones only where the operator says so.
+/// Sync §2 and 16: the controller's name decides; unnamed ones only where the operator says so.
 #[test]
 fn a_secret_sync_is_ours_by_its_controllers_name() {
     for (written, unnamed, expected) in [
@@ -45,7 +45,7 @@ fn a_secret_sync_is_ours_by_its_controllers_name() {
     }
 }
 
-/// secret-sync 1: a class is left alone without `sync-as`; a wrong one is an error, not a closed door.
+/// Sync §1: a class is left alone without `sync-as`; a wrong one is an error, not a closed door.
 #[test]
 fn a_class_is_opened_by_sync_as() {
     let with = |text: &str| BTreeMap::from([("coffer.rs/sync-as".to_owned(), text.to_owned())]);
@@ -56,7 +56,7 @@ fn a_class_is_opened_by_sync_as() {
     }
 }
 
-/// secret-sync 1: the second claim on a name loses: creationTimestamp, then uid; across both doors.
+/// Sync §1: the second claim on a name loses: creationTimestamp, then uid; across both doors.
 #[test]
 fn the_younger_of_two_claims_loses() {
     let claims = [
@@ -78,7 +78,7 @@ fn the_younger_of_two_claims_loses() {
     assert_eq!(losers(&[claims[0].clone(), elsewhere]), BTreeMap::new());
 }
 
-/// secret-types 6: the two credential types are outside the default allow list, and inside by name only.
+/// Types §6: the two credential types are outside the default allow list, and inside by name only.
 #[test]
 fn gated_types_are_allowed_by_name_only() {
     let gate = TypeGate::default();
@@ -102,7 +102,7 @@ fn gated_types_are_allowed_by_name_only() {
     assert!(!TypeGate::new([]).allows("Opaque"));
 }
 
-/// secret-types 2: the name's rule, with a legal form suggested; never renamed silently.
+/// Types §2: the name's rule, with a legal form suggested; never renamed silently.
 #[test]
 fn a_secrets_name_is_checked_and_a_legal_one_suggested() {
     let longest = "a".repeat(253);
@@ -127,7 +127,7 @@ fn a_secrets_name_is_checked_and_a_legal_one_suggested() {
     assert!(secret_name(&"a".repeat(254), false).is_err());
 }
 
-/// secret-sync 9: the base of a version's name has at most 242 characters.
+/// Sync §9: the base of a version's name has at most 242 characters.
 #[test]
 fn a_versioned_name_leaves_room() {
     assert!(secret_name(&"a".repeat(242), true).is_ok());
@@ -163,7 +163,7 @@ fn marked(by: &str, fields: serde_json::Value) -> Metadata {
     }
 }
 
-/// secret-sync 7: ours iff our manager owns our reference or mark; one row per way of being foreign.
+/// Sync §7: ours iff our manager owns our reference or mark; one row per way of being foreign.
 #[test]
 fn a_secret_is_ours_only_if_our_manager_owns_our_mark() {
     let mark = json!({"f:metadata": {"f:annotations": {"f:coffer.rs/source-uid": {}}}});
@@ -240,7 +240,7 @@ fn a_secret_is_ours_only_if_our_manager_owns_our_mark() {
     }
 }
 
-/// secret-sync 8, and 16 (a renamed field manager blocks nothing): both of upstream's managers co-own every key and are named for clearing.
+/// Sync §8, and 16 (a renamed field manager blocks nothing): both of upstream's managers co-own every key and are named for clearing.
 #[test]
 fn upstreams_managers_are_recognised_together() {
     let us = source(Door::Sync, "u1", 0);
@@ -262,7 +262,7 @@ fn upstreams_managers_are_recognised_together() {
     assert_eq!(holder(&source(Door::Sync, "u2", 0), &seen), Holder::Former);
 }
 
-/// secret-sync 8: key names are told from metadata alone.
+/// Sync §8: key names are told from metadata alone.
 #[test]
 fn names_of_keys_are_read_from_managed_fields() {
     let mut seen = owned("u1", APPLY_MANAGER, Operation::Apply);

@@ -86,7 +86,7 @@ fn check(what: &str, rounds: &[(Outcome, i64)], expected: Row<'_>) {
     );
 }
 
-/// secret-sync 2, row 1.
+/// Sync §2, row 1.
 #[test]
 fn an_accepted_object_is_starting() {
     let row = [
@@ -107,7 +107,7 @@ fn an_accepted_object_is_starting() {
     );
 }
 
-/// secret-sync 2, row 2: the first success and every later one, changed or not, with upstream's sentences.
+/// Sync §2, row 2: the first success and every later one, changed or not, with upstream's sentences.
 #[test]
 fn a_success_makes_all_conditions_true() {
     let row = [
@@ -128,7 +128,7 @@ fn a_success_makes_all_conditions_true() {
     );
 }
 
-/// secret-sync 2, row 3; secret-sync 16: a failed create never shows SecretUpdated=True.
+/// Sync §2, row 3; Sync §16: a failed create never shows SecretUpdated=True.
 #[test]
 fn a_failure_before_the_first_write_is_no_update() {
     let row = [
@@ -176,7 +176,7 @@ fn a_failure_before_the_first_write_is_no_update() {
     );
 }
 
-/// secret-sync 2, row 4: ready until 3 x interval, then stale; secret-sync 15: SecretUpdated is False at once.
+/// Sync §2, row 4: ready until 3 x interval, then stale; Sync §15: SecretUpdated is False at once.
 #[test]
 fn a_later_failure_serves_the_last_good_until_it_is_stale() {
     let row = |ready| [(True, "CreateSuccessful"), (False, "ProviderError"), ready];
@@ -203,7 +203,7 @@ fn a_later_failure_serves_the_last_good_until_it_is_stale() {
     );
 }
 
-/// secret-sync 2: stale-after is 3 x interval, at least 10 min.
+/// Sync §2: stale-after is 3 x interval, at least 10 min.
 #[test]
 fn stale_after_follows_the_interval() {
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
@@ -216,7 +216,7 @@ fn stale_after_follows_the_interval() {
     }
 }
 
-/// secret-sync 2, row 5: held is ready, with a condition of its own that goes when the hold ends.
+/// Sync §2, row 5: held is ready, with a condition of its own that goes when the hold ends.
 #[test]
 fn a_held_value_is_shown_and_ends_by_itself() {
     let row = [
@@ -236,7 +236,7 @@ fn a_held_value_is_shown_and_ends_by_itself() {
     assert!(!ended.conditions.contains_key("coffer.rs/Held"));
 }
 
-/// secret-sync 15 and 16: recovery with an unchanged value makes all conditions True in the same round.
+/// Sync §15 and 16: recovery with an unchanged value makes all conditions True in the same round.
 #[test]
 fn recovery_with_an_unchanged_value_recovers_everything() {
     let row = [
@@ -252,7 +252,7 @@ fn recovery_with_an_unchanged_value_recovers_everything() {
     check("recovered", &rounds, row);
 }
 
-/// secret-sync 2: upstream's reason and ours for every failure.
+/// Sync §2: upstream's reason and ours for every failure.
 #[test]
 fn failures_have_upstreams_reason_and_ours() {
     for (kind, upstream, fine) in [
@@ -380,7 +380,7 @@ fn refusals() -> Vec<(Refusal, &'static str, &'static str, bool)> {
     ]
 }
 
-/// secret-sync 2 and 3: upstream's reason and ours for every refusal; last good values are trusted unless others
+/// Sync §2 and 3: upstream's reason and ours for every refusal; last good values are trusted unless others
 /// write to the Secret or the options cannot be read.
 #[test]
 fn refusals_have_upstreams_reason_and_ours() {
@@ -403,7 +403,7 @@ fn refusals_have_upstreams_reason_and_ours() {
     }
 }
 
-/// secret-sync 8 and 9: a Secret that is gone is not shown as created.
+/// Sync §8 and 9: a Secret that is gone is not shown as created.
 #[test]
 fn a_secret_that_is_gone_is_not_created() {
     let row = |reason| {
@@ -440,7 +440,7 @@ fn a_secret_that_is_gone_is_not_created() {
     check("there, but since when is unknown", &[(status_lost, 1)], row);
 }
 
-/// secret-sync 3: a suspended object keeps what it was, and says so.
+/// Sync §3: a suspended object keeps what it was, and says so.
 #[test]
 fn a_suspended_object_keeps_its_state() {
     let row = [
@@ -463,7 +463,7 @@ fn a_suspended_object_keeps_its_state() {
     assert!(status.conditions.contains_key(HELD));
 }
 
-/// secret-sync 2: no dots and no blanks in reasons: the schema refuses them.
+/// Sync §2: no dots and no blanks in reasons: the schema refuses them.
 #[test]
 fn all_reasons_fit_the_schema() {
     let legal = |reason: &str| {
@@ -486,7 +486,7 @@ fn all_reasons_fit_the_schema() {
     }
 }
 
-/// secret-sync 2: a poll without changes writes no status, however the time goes on.
+/// Sync §2: a poll without changes writes no status, however the time goes on.
 #[test]
 fn an_unchanged_round_writes_nothing() {
     let first = update(&Status::default(), &synced(), &facts(Some(0)), at(0));
@@ -509,7 +509,7 @@ fn an_unchanged_round_writes_nothing() {
     assert!(!update(&stale.status, &trouble, &facts(Some(600)), at(999_999)).write);
 }
 
-/// secret-sync 2: lastSuccessfulSyncTime alone is written at most once per heartbeat.
+/// Sync §2: lastSuccessfulSyncTime alone is written at most once per heartbeat.
 #[test]
 fn the_time_alone_is_written_once_per_heartbeat() {
     let first = update(&Status::default(), &synced(), &facts(Some(0)), at(0)).status;
@@ -524,7 +524,7 @@ fn the_time_alone_is_written_once_per_heartbeat() {
     assert!(!update(&beat.status, &synced(), &facts(Some(3700)), at(3700)).write);
 }
 
-/// secret-sync 2: generation, content and reason are news; the time of a transition follows the status only.
+/// Sync §2: generation, content and reason are news; the time of a transition follows the status only.
 #[test]
 fn what_is_news_is_written() {
     let first = update(&Status::default(), &synced(), &facts(Some(0)), at(0)).status;
@@ -554,7 +554,7 @@ fn what_is_news_is_written() {
     );
 }
 
-/// secret-sync 10: pending restarts stand in a condition, so that a crash loses none.
+/// Sync §10: pending restarts stand in a condition, so that a crash loses none.
 #[test]
 fn pending_restarts_are_kept_in_a_condition() {
     let mut pending = facts(Some(0));
@@ -565,7 +565,7 @@ fn pending_restarts_are_kept_in_a_condition() {
     assert!(without.write && !without.status.conditions.contains_key(RESTART_PENDING));
 }
 
-/// secret-sync 1: a class's annotation changes only when a state does, and tells the next process what was written.
+/// Sync §1: a class's annotation changes only when a state does, and tells the next process what was written.
 #[test]
 fn the_state_of_a_class_stands_in_an_annotation() {
     let states =

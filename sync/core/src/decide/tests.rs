@@ -170,7 +170,7 @@ impl Case {
     }
 }
 
-/// secret-sync 6: the order of a decision; nothing is written without content.
+/// Sync §6: the order of a decision; nothing is written without content.
 #[test]
 fn what_cannot_or_must_not_be_written_is_not() {
     let failure = Failure {
@@ -197,7 +197,7 @@ fn what_cannot_or_must_not_be_written_is_not() {
     }
 }
 
-/// secret-sync 7: first contact is a probe; absent is an unforced apply. 16: a deleted Secret comes back.
+/// Sync §7: first contact is a probe; absent is an unforced apply. 16: a deleted Secret comes back.
 #[test]
 fn a_secret_is_looked_for_before_it_is_created() {
     let mut case = Case::absent();
@@ -212,7 +212,7 @@ fn a_secret_is_looked_for_before_it_is_created() {
     assert_eq!(case.plan(), Plan::Create { again: true });
 }
 
-/// secret-sync 7: an object that is being deleted takes writes and vanishes all the same.
+/// Sync §7: an object that is being deleted takes writes and vanishes all the same.
 #[test]
 fn a_secret_that_is_being_deleted_is_waited_for() {
     let mut case = Case::rotation();
@@ -220,7 +220,7 @@ fn a_secret_that_is_being_deleted_is_waited_for() {
     assert_eq!(case.plan(), Plan::Skip(Skip::BeingDeleted));
 }
 
-/// secret-sync 9: after a restore the garbage collector takes a Secret of the old owner away.
+/// Sync §9: after a restore the garbage collector takes a Secret of the old owner away.
 #[test]
 fn a_secret_of_a_former_owner_is_waited_for() {
     let mut case = Case::rotation();
@@ -228,13 +228,13 @@ fn a_secret_of_a_former_owner_is_waited_for() {
     assert_eq!(case.plan(), Plan::Skip(Skip::BeingDeleted));
 }
 
-/// secret-sync 8, watch mode: equal hash and our own resourceVersion need no call at all.
+/// Sync §8, watch mode: equal hash and our own resourceVersion need no call at all.
 #[test]
 fn a_watched_secret_without_changes_is_left_alone() {
     assert_eq!(Case::with(present()).plan(), Plan::Skip(Skip::Unchanged));
 }
 
-/// secret-sync 8: any resourceVersion that we did not cause leads to an apply. 16: an edited key does not stay.
+/// Sync §8: any resourceVersion that we did not cause leads to an apply. 16: an edited key does not stay.
 #[test]
 fn an_edit_by_somebody_else_is_repaired() {
     let mut case = Case::with(present());
@@ -242,7 +242,7 @@ fn an_edit_by_somebody_else_is_repaired() {
     assert_eq!(case.why(), Why::Drifted);
 }
 
-/// secret-sync 8, write-only mode: every poll ends in an apply, which restores an edited key.
+/// Sync §8, write-only mode: every poll ends in an apply, which restores an edited key.
 #[test]
 fn without_a_watch_equal_content_is_applied_again() {
     let mut case = Case::with(present());
@@ -250,7 +250,7 @@ fn without_a_watch_equal_content_is_applied_again() {
     assert_eq!(case.why(), Why::Confirm);
 }
 
-/// secret-sync 6: the hash alone never proves that the Secret is still right.
+/// Sync §6: the hash alone never proves that the Secret is still right.
 #[test]
 fn after_a_start_equal_content_is_confirmed_once() {
     let mut case = Case::with(present());
@@ -258,7 +258,7 @@ fn after_a_start_equal_content_is_confirmed_once() {
     assert_eq!(case.why(), Why::Confirm);
 }
 
-/// secret-sync 3: labels, annotations and the owner follow the spec without a rotation.
+/// Sync §3: labels, annotations and the owner follow the spec without a rotation.
 #[test]
 fn changed_metadata_is_written_and_is_no_rotation() {
     let mut case = Case::with(present());
@@ -266,7 +266,7 @@ fn changed_metadata_is_written_and_is_no_rotation() {
     assert_eq!(case.why(), Why::Metadata);
 }
 
-/// secret-sync 6: a lost key costs one apply per object, and no restart.
+/// Sync §6: a lost key costs one apply per object, and no restart.
 #[test]
 fn a_lost_key_is_no_rotation() {
     let mut case = Case::with(present());
@@ -274,7 +274,7 @@ fn a_lost_key_is_no_rotation() {
     assert_eq!(case.why(), Why::KeyLost);
 }
 
-/// secret-sync 7: steady-state writes carry the uid that we know. 16: an edited key does not block rotations.
+/// Sync §7: steady-state writes carry the uid that we know. 16: an edited key does not block rotations.
 #[test]
 fn a_rotation_is_applied_by_force_to_the_uid_that_is_known() {
     let plan = Case::rotation().plan();
@@ -288,7 +288,7 @@ fn a_rotation_is_applied_by_force_to_the_uid_that_is_known() {
     assert_eq!(plan, Plan::Apply(expected));
 }
 
-/// secret-sync 3, drift: Report never forces.
+/// Sync §3, drift: Report never forces.
 #[test]
 fn drift_that_is_only_reported_is_not_forced() {
     let mut case = Case::rotation();
@@ -307,7 +307,7 @@ type Judged = (
     Option<BTreeSet<String>>,
 );
 
-/// secret-types 1: the table of policies, for a new value that fails `new` over an old one that failed `old`.
+/// Types §1: the table of policies, for a new value that fails `new` over an old one that failed `old`.
 #[test]
 fn a_worse_value_is_held_as_the_policy_says() {
     use Validation::{Hold, Off, Strict, Warn};
@@ -348,7 +348,7 @@ fn a_worse_value_is_held_as_the_policy_says() {
     }
 }
 
-/// secret-types 1: the first write is written under Hold and refused under Strict.
+/// Types §1: the first write is written under Hold and refused under Strict.
 #[test]
 fn a_first_value_that_is_unusable_is_refused_under_strict_only() {
     for validation in [Validation::Off, Validation::Warn, Validation::Hold] {
@@ -366,7 +366,7 @@ fn a_first_value_that_is_unusable_is_refused_under_strict_only() {
     );
 }
 
-/// secret-types 1: no record is a first write; a Secret written under Off was never judged.
+/// Types §1: no record is a first write; a Secret written under Off was never judged.
 #[test]
 fn without_a_verdict_about_the_old_value_nothing_is_held() {
     for record in [
@@ -383,7 +383,7 @@ fn without_a_verdict_about_the_old_value_nothing_is_held() {
     }
 }
 
-/// secret-types 1: a hold ends by itself when the old value expires too, and not for another reason.
+/// Types §1: a hold ends by itself when the old value expires too, and not for another reason.
 #[test]
 fn an_expired_value_may_be_replaced_by_an_expired_one_but_not_by_a_mismatched_one() {
     let dated = |end: i64, ids: &[&str]| Verdict {
@@ -412,7 +412,7 @@ fn an_expired_value_may_be_replaced_by_an_expired_one_but_not_by_a_mismatched_on
     }
 }
 
-/// secret-types 1: a check that turns bad with time alone changes no Secret.
+/// Types §1: a check that turns bad with time alone changes no Secret.
 #[test]
 fn a_value_that_expires_where_it_stands_is_left_there() {
     let mut case = Case::with(present());
@@ -426,7 +426,7 @@ fn a_value_that_expires_where_it_stands_is_left_there() {
     }
 }
 
-/// secret-types 1: a re-creation is a first write: nothing is left to protect.
+/// Types §1: a re-creation is a first write: nothing is left to protect.
 #[test]
 fn a_deleted_secret_comes_back_even_with_a_worse_value() {
     let mut case = Case::absent();
@@ -438,7 +438,7 @@ fn a_deleted_secret_comes_back_even_with_a_worse_value() {
     assert_eq!(case.plan(), Plan::Create { again: true });
 }
 
-/// secret-sync 9: nothing is ever emptied.
+/// Sync §9: nothing is ever emptied.
 #[test]
 fn a_secret_is_never_emptied() {
     let mut case = Case::rotation();
@@ -448,7 +448,7 @@ fn a_secret_is_never_emptied() {
     assert_eq!(case.plan(), Plan::Refuse(Refusal::WouldEmpty));
 }
 
-/// secret-types 4.2 and 4.8: a Secret that a controller deleted is not written again and again.
+/// Types §4.2 and 4.8: a Secret that a controller deleted is not written again and again.
 #[test]
 fn a_vanished_secret_waits_for_a_change() {
     let [account, bootstrap] = GATED_TYPES;

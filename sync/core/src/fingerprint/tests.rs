@@ -12,7 +12,7 @@ fn print(namespace: &str, name: &str, type_: &str, data: &[(&str, &[u8])]) -> Fi
     key().content(namespace, name, type_, data.iter().copied())
 }
 
-/// secret-sync 2 and 6: `c1:<key id>:<hex>`, and the same on every machine and in every version.
+/// Sync §2 and 6: `c1:<key id>:<hex>`, and the same on every machine and in every version.
 #[test]
 fn a_fingerprint_is_a_known_text() {
     let text = print("ns", "db", "Opaque", &[("a", b"1")]).to_string();
@@ -29,7 +29,7 @@ fn a_fingerprint_is_a_known_text() {
 /// The answer for that key and content; changing it costs every installation a write per object.
 const KNOWN: &str = "c1:e26476cf:4fd0f78104eb31305824df3571c7af08a5a09288a8b9ae54cd5e6474195403df";
 
-/// secret-sync 6, and 16 (no unsalted digest is published): namespace and name are inside, so equal values in two Secrets cannot be told; parts do not shift.
+/// Sync §6, and 16 (no unsalted digest is published): namespace and name are inside, so equal values in two Secrets cannot be told; parts do not shift.
 #[test]
 fn every_part_counts() {
     let one = print("ns", "db", "Opaque", &[("a", b"1"), ("b", b"2")]);
@@ -50,7 +50,7 @@ fn every_part_counts() {
     }
 }
 
-/// secret-sync 6: a lost key makes fingerprints incomparable, not different.
+/// Sync §6: a lost key makes fingerprints incomparable, not different.
 #[test]
 fn fingerprints_of_another_key_say_nothing() {
     let one = print("ns", "db", "Opaque", &[("a", b"1")]);
@@ -59,7 +59,7 @@ fn fingerprints_of_another_key_say_nothing() {
     assert_eq!(one.compare(&one.clone()), Comparison::Same);
 }
 
-/// secret-sync 2: any other form, such as upstream's `v1:`, counts as no record.
+/// Sync §2: any other form, such as upstream's `v1:`, counts as no record.
 #[test]
 fn other_forms_are_no_fingerprints() {
     let good = print("ns", "db", "Opaque", &[]).to_string();
@@ -82,7 +82,7 @@ fn other_forms_are_no_fingerprints() {
     }
 }
 
-/// secret-sync 9 and 10: ten digits go into names and marks.
+/// Sync §9 and 10: ten digits go into names and marks.
 #[test]
 fn short_forms_have_ten_digits() {
     assert_eq!(print("ns", "db", "Opaque", &[]).short().len(), 10);
@@ -93,7 +93,7 @@ fn short_forms_have_ten_digits() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// secret-sync 6: content decides, byte by byte.
+    /// Sync §6: content decides, byte by byte.
     #[test]
     fn contents_are_equal_exactly_when_fingerprints_are(
         one in proptest::collection::btree_map("[ab]{1,2}", proptest::collection::vec(0..2_u8, 0..3), 0..3),

@@ -75,7 +75,7 @@ fn ok(list: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
         .collect())
 }
 
-/// secret-types 4.1: one key per mapped file, bytes untouched.
+/// Types §4.1: one key per mapped file, bytes untouched.
 #[test]
 fn bytes_are_mapped_untouched() {
     let odd: &[u8] = b"\x00value-2\r\n\r\n";
@@ -94,7 +94,7 @@ fn bytes_are_mapped_untouched() {
     assert_eq!(mapped.data.len(), 2);
 }
 
-/// secret-types 4.1: one missing file means no write; secret-sync 15: the files returned are named.
+/// Types §4.1: one missing file means no write; Sync §15: the files returned are named.
 #[test]
 fn one_missing_file_fails_all_and_names_what_was_returned() {
     let error = mapped(
@@ -114,7 +114,7 @@ fn one_missing_file_fails_all_and_names_what_was_returned() {
     assert!(!error.contains("hidden"));
 }
 
-/// secret-sync 1: a class's names and keys are trimmed like the driver does, with advice; a SecretSync's are not.
+/// Sync §1: a class's names and keys are trimmed like the driver does, with advice; a SecretSync's are not.
 #[test]
 fn names_in_a_class_are_trimmed_with_advice() {
     let found = planned(Door::Class, &[(" a ", "k\n")], &options());
@@ -124,7 +124,7 @@ fn names_in_a_class_are_trimmed_with_advice() {
     assert!(plan(Door::Sync, &pairs(&[("a", "k\n")]), &options(), opaque()).is_err());
 }
 
-/// secret-types 2, secret-sync 16 (`é`): the API server's rule for keys, told for every entry before anything is fetched.
+/// Types §2, Sync §16 (`é`): the API server's rule for keys, told for every entry before anything is fetched.
 #[test]
 fn illegal_and_empty_keys_are_told_together() {
     let wrong = pairs(&[
@@ -187,7 +187,7 @@ fn a_key_that_is_mapped_twice_is_told() {
     assert_eq!(data["k"], b"2");
 }
 
-/// secret-sync 1: `data: []` is for Opaque and custom types only.
+/// Sync §1: `data: []` is for Opaque and custom types only.
 #[test]
 fn only_types_without_required_keys_may_map_nothing() {
     assert!(plan(Door::Class, &[], &options(), opaque()).is_ok());
@@ -203,7 +203,7 @@ fn only_types_without_required_keys_may_map_nothing() {
     assert!(plan(Door::Class, &[], &all, typed).is_ok());
 }
 
-/// secret-sync 3, extra-data: adds, or replaces by key.
+/// Sync §3, extra-data: adds, or replaces by key.
 #[test]
 fn extra_data_adds_and_replaces_by_key() {
     let options = Options {
@@ -217,7 +217,7 @@ fn extra_data_adds_and_replaces_by_key() {
     );
 }
 
-/// secret-types 4.1: an optional key goes with its source; a key that the type requires cannot be optional.
+/// Types §4.1: an optional key goes with its source; a key that the type requires cannot be optional.
 #[test]
 fn an_optional_key_goes_with_its_source() {
     let optional = Entry {
@@ -250,7 +250,7 @@ fn an_optional_key_goes_with_its_source() {
     assert!(plan(Door::Sync, &pairs(&[("a", "a")]), &options, demands).is_err());
 }
 
-/// secret-sync 3, all-keys: every file becomes a key, `/` becomes `.`; a clash or an illegal name is an error.
+/// Sync §3, all-keys: every file becomes a key, `/` becomes `.`; a clash or an illegal name is an error.
 #[test]
 fn all_keys_takes_every_file() {
     let options = Options {
@@ -288,7 +288,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// secret-sync 3, decode: base64, hex and gzip; a bad file is named, its bytes are not.
+/// Sync §3, decode: base64, hex and gzip; a bad file is named, its bytes are not.
 #[test]
 fn files_are_decoded_on_request() {
     let wrapped = b"aGVs\nbG8=\n".as_slice();
@@ -338,7 +338,7 @@ fn gzip_unpacks_to_a_bound() {
     assert_eq!(unpack(&fits).unwrap().len(), 4 << 20);
 }
 
-/// secret-sync 3, pointer: a text's content, any other value as it is written, digit by digit.
+/// Sync §3, pointer: a text's content, any other value as it is written, digit by digit.
 #[test]
 fn a_pointer_takes_one_part_of_a_document() {
     let document = br#"{"a": {"b/c": "x\ny", "t~": [1, 2.50, 1e400, {"k": "v" }]}, "n": null, "": "empty", "d": "1", "d": "2"}"#;
@@ -414,7 +414,7 @@ fn a_pointer_reads_what_was_unpacked() {
     );
 }
 
-/// secret-sync 4: paths of an answer are cleaned, must stay inside, and the last of two counts.
+/// Sync §4: paths of an answer are cleaned, must stay inside, and the last of two counts.
 #[test]
 fn paths_of_an_answer_follow_the_drivers_rules() {
     for (path, expected) in [
@@ -449,7 +449,7 @@ fn paths_of_an_answer_follow_the_drivers_rules() {
     assert_eq!(twice.files.get("./a/b"), Some(&b"2".to_vec()));
 }
 
-/// secret-sync 4: no files is an outcome of its own, with a cause of its own.
+/// Sync §4: no files is an outcome of its own, with a cause of its own.
 #[test]
 fn no_files_is_not_an_empty_secret() {
     assert!(matches!(Answer::<Vec<u8>>::collect([]), Ok(Err(NoFiles))));

@@ -44,7 +44,7 @@ fn seconds(count: u64) -> Option<Option<Duration>> {
     Some(Some(Duration::from_secs(count)))
 }
 
-/// secret-sync 3: the defaults of the table.
+/// Sync §3: the defaults of the table.
 #[test]
 fn without_annotations_the_defaults_hold() {
     let options = read(&[]).unwrap();
@@ -61,7 +61,7 @@ fn without_annotations_the_defaults_hold() {
     assert!(!options.all_keys && !options.suspend);
 }
 
-/// secret-sync 3: `30s`..`168h`, or `0` for no polling.
+/// Sync §3: `30s`..`168h`, or `0` for no polling.
 #[test]
 fn the_refresh_interval_has_bounds_and_an_off() {
     for (text, expected) in [
@@ -93,7 +93,7 @@ fn the_refresh_interval_has_bounds_and_an_off() {
     }
 }
 
-/// secret-sync 3: words are taken exactly as the table writes them, so that no typo weakens anything.
+/// Sync §3: words are taken exactly as the table writes them, so that no typo weakens anything.
 #[test]
 fn words_are_taken_exactly() {
     check(
@@ -170,7 +170,7 @@ fn words_are_taken_exactly() {
     );
 }
 
-/// secret-sync 3: 1..20 versions, a window of 0s..1h, legal required keys.
+/// Sync §3: 1..20 versions, a window of 0s..1h, legal required keys.
 #[test]
 fn numbers_windows_and_keys_have_bounds() {
     for (text, expected) in [
@@ -218,7 +218,7 @@ fn numbers_windows_and_keys_have_bounds() {
     }
 }
 
-/// secret-sync 3: the four forms of `restart`.
+/// Sync §3: the four forms of `restart`.
 #[test]
 fn restart_takes_words_a_selector_or_names() {
     let target = |kind, name: &str| Target {
@@ -272,7 +272,7 @@ fn restart_takes_words_a_selector_or_names() {
     assert_eq!(problems[0].remedy, "did you mean Deployment?");
 }
 
-/// secret-sync 3: `extra-data` names file and key, and says how the bytes are read.
+/// Sync §3: `extra-data` names file and key, and says how the bytes are read.
 #[test]
 fn extra_data_is_a_list_of_mapped_files() {
     let text = r#"[
@@ -294,7 +294,7 @@ fn extra_data_is_a_list_of_mapped_files() {
     assert_eq!(read(&[("extra-data", "[]")]).unwrap().extra_data, []);
 }
 
-/// secret-sync 3: every problem of every entry is told at once, and the value of none is repeated as a whole.
+/// Sync §3: every problem of every entry is told at once, and the value of none is repeated as a whole.
 #[test]
 fn all_problems_of_extra_data_are_told_together() {
     let text = r#"[
@@ -326,7 +326,7 @@ fn all_problems_of_extra_data_are_told_together() {
     }
 }
 
-/// secret-sync 3: a bad value names key and allowed values; all of them are told together.
+/// Sync §3: a bad value names key and allowed values; all of them are told together.
 #[test]
 fn all_wrong_values_are_told_together() {
     let problems = read(&[
@@ -347,7 +347,7 @@ fn all_wrong_values_are_told_together() {
     }
 }
 
-/// secret-sync 3: an unknown name is a warning with the one that was meant, and otherwise ignored.
+/// Sync §3: an unknown name is a warning with the one that was meant, and otherwise ignored.
 #[test]
 fn unknown_names_are_told_with_the_one_that_was_meant() {
     let source = annotations(&[
@@ -372,7 +372,7 @@ fn unknown_names_are_told_with_the_one_that_was_meant() {
     assert_eq!(told, expected);
 }
 
-/// secret-sync 3: names that belong on other objects have no effect, and it is said where they belong.
+/// Sync §3: names that belong on other objects have no effect, and it is said where they belong.
 #[test]
 fn misplaced_names_are_told() {
     let source = annotations(&[("sync-as", "app"), ("adoptable-by", "SecretSync/x")]);
@@ -392,7 +392,7 @@ fn misplaced_names_are_told() {
     assert_eq!(class.unknown, []);
 }
 
-/// secret-sync 1: the same key inside `secretObjects[].annotations` wins for that Secret.
+/// Sync §1: the same key inside `secretObjects[].annotations` wins for that Secret.
 #[test]
 fn annotations_of_a_secret_object_win_over_the_class() {
     let source = annotations(&[("adopt", "Merge"), ("drift", "Report")]);
@@ -420,7 +420,7 @@ fn annotations_of_a_secret_object_win_over_the_class() {
     );
 }
 
-/// secret-sync 1: options are consumed, not copied to the Secret; consent cannot be given by the source itself.
+/// Sync §1: options are consumed, not copied to the Secret; consent cannot be given by the source itself.
 #[test]
 fn options_are_not_copied_to_the_secret() {
     let mut object = annotations(&[
@@ -432,7 +432,7 @@ fn options_are_not_copied_to_the_secret() {
     assert_eq!(copied.keys().collect::<Vec<_>>(), ["team"]);
 }
 
-/// secret-sync 2 and 18: options move the digest, our own writes and other annotations do not.
+/// Sync §2 and 18: options move the digest, our own writes and other annotations do not.
 #[test]
 fn the_digest_follows_options_only() {
     let before = annotations(&[("adopt", "Merge"), ("force-sync", "1")]);

@@ -41,7 +41,7 @@ fn refused(change: impl FnOnce(&mut Parts<Vec<u8>>)) -> Vec<Refused> {
     render(parts).map(|_| ()).unwrap_err()
 }
 
-/// secret-sync 2: written exactly like upstream, plus our label and record.
+/// Sync §2: written exactly like upstream, plus our label and record.
 #[test]
 fn a_secret_syncs_secret_is_written_like_upstreams() {
     let expected = json!({
@@ -60,7 +60,7 @@ fn a_secret_syncs_secret_is_written_like_upstreams() {
     assert_eq!(body(parts(Door::Sync), None), expected);
 }
 
-/// secret-sync 1: the owner of a class's Secret is the class; the driver's and upstream's labels are never set.
+/// Sync §1: the owner of a class's Secret is the class; the driver's and upstream's labels are never set.
 #[test]
 fn the_secret_of_a_class_is_owned_by_it() {
     let document = body(parts(Door::Class), None);
@@ -73,7 +73,7 @@ fn the_secret_of_a_class_is_owned_by_it() {
     );
 }
 
-/// secret-sync 7: steady-state writes carry the uid, and never what an apply must not have.
+/// Sync §7: steady-state writes carry the uid, and never what an apply must not have.
 #[test]
 fn an_apply_has_the_uid_and_nothing_that_it_must_not_have() {
     let document = body(parts(Door::Sync), Some("u7"));
@@ -88,7 +88,7 @@ fn an_apply_has_the_uid_and_nothing_that_it_must_not_have() {
     assert!(document.get("immutable").is_none());
 }
 
-/// secret-sync 9: Retain means a mark instead of a reference, from the first write on.
+/// Sync §9: Retain means a mark instead of a reference, from the first write on.
 #[test]
 fn a_retained_secret_has_a_mark_and_no_owner() {
     let document = body(
@@ -105,7 +105,7 @@ fn a_retained_secret_has_a_mark_and_no_owner() {
     );
 }
 
-/// secret-sync 8: an adopted Secret has marks and no owner, so that deleting the source deletes no foreign key.
+/// Sync §8: an adopted Secret has marks and no owner, so that deleting the source deletes no foreign key.
 #[test]
 fn an_adopted_secret_never_gets_an_owner() {
     let document = body(
@@ -126,7 +126,7 @@ fn an_adopted_secret_never_gets_an_owner() {
     );
 }
 
-/// secret-types 2: an empty type is sent as Opaque; a class's is trimmed as the driver does, a SecretSync's never.
+/// Types §2: an empty type is sent as Opaque; a class's is trimmed as the driver does, a SecretSync's never.
 #[test]
 fn the_type_is_always_sent() {
     for (door, written, expected) in [
@@ -140,7 +140,7 @@ fn the_type_is_always_sent() {
     }
 }
 
-/// secret-types 2.2: `data: {}` is never sent: an immutable Secret could not be applied again.
+/// Types §2.2: `data: {}` is never sent: an immutable Secret could not be applied again.
 #[test]
 fn an_empty_immutable_secret_has_no_data_field() {
     let document = body(
@@ -155,7 +155,7 @@ fn an_empty_immutable_secret_has_no_data_field() {
     assert!(document.get("data").is_none());
 }
 
-/// secret-types 2: the sum of the values counts, keys do not: 1 MiB passes, one byte more is told by key.
+/// Types §2: the sum of the values counts, keys do not: 1 MiB passes, one byte more is told by key.
 #[test]
 fn values_of_one_mebibyte_fit_and_one_byte_more_does_not() {
     let data = |first: usize| {
@@ -183,7 +183,7 @@ fn values_of_one_mebibyte_fit_and_one_byte_more_does_not() {
     );
 }
 
-/// secret-types 2 and 2.3: the whole object is estimated with its keys counted twice.
+/// Types §2 and 2.3: the whole object is estimated with its keys counted twice.
 #[test]
 fn an_object_near_the_limit_is_noticed() {
     let size = |values, keys: usize| {
@@ -210,7 +210,7 @@ fn an_object_near_the_limit_is_noticed() {
     assert!(size(800_000, 1500).near_limit());
 }
 
-/// secret-sync 2 and 17: reserved names have reasons of their own; so have names that merely start like upstream's prefix.
+/// Sync §2 and 17: reserved names have reasons of their own; so have names that merely start like upstream's prefix.
 #[test]
 fn reserved_names_are_refused_by_kind() {
     for (label, expected) in [
@@ -239,7 +239,7 @@ fn reserved_names_are_refused_by_kind() {
     }
 }
 
-/// secret-sync 17.6 and 17.7: bad characters are refused with the API server's sentence, all of them together.
+/// Sync §17.6 and 17.7: bad characters are refused with the API server's sentence, all of them together.
 #[test]
 fn bad_characters_are_refused_in_the_servers_words() {
     let refused = refused(|parts| {
@@ -257,7 +257,7 @@ fn bad_characters_are_refused_in_the_servers_words() {
     assert!(told[2].contains("metadata.annotations"), "{told:?}");
 }
 
-/// secret-types 2: label values have at most 63 characters, keys a DNS prefix and 63.
+/// Types §2: label values have at most 63 characters, keys a DNS prefix and 63.
 #[test]
 fn label_syntax_is_the_api_servers() {
     let long = "a".repeat(64);
@@ -294,7 +294,7 @@ fn label_syntax_is_the_api_servers() {
     );
 }
 
-/// secret-types 2: all annotations together have a limit, of which ours take a part.
+/// Types §2: all annotations together have a limit, of which ours take a part.
 #[test]
 fn annotations_have_a_limit_together() {
     let value = |bytes: usize| "x".repeat(bytes);
@@ -319,7 +319,7 @@ fn annotations_have_a_limit_together() {
     );
 }
 
-/// secret-sync 6: metadata moves its digest and not the fingerprint, data the other way round.
+/// Sync §6: metadata moves its digest and not the fingerprint, data the other way round.
 #[test]
 fn content_and_metadata_are_told_apart() {
     let key = Key::new(&[7; 32]);
@@ -368,7 +368,7 @@ fn the_outline_has_sizes_and_no_values() {
     assert_eq!(rendered.outline(), [("password".to_owned(), 7)]);
 }
 
-/// secret-sync 9, Versioned: `<name>-<ten digits of the hash>`, immutable.
+/// Sync §9, Versioned: `<name>-<ten digits of the hash>`, immutable.
 #[test]
 fn a_version_is_immutable_and_named_after_its_content() {
     let rendered = render(parts(Door::Sync)).map_err(|_| ()).unwrap();

@@ -42,7 +42,7 @@ fn apply(why: Why) -> Plan {
     })
 }
 
-/// secret-sync 10: only when content changed between two writes; never at first sync, adoption, takeover, key loss,
+/// Sync §10: only when content changed between two writes; never at first sync, adoption, takeover, key loss,
 /// for metadata alone, or after a repair of known content.
 #[test]
 fn only_a_change_of_content_restarts() {
@@ -96,7 +96,7 @@ fn only_a_change_of_content_restarts() {
     }
 }
 
-/// secret-sync 10, Auto: env, envFrom and subPath need a restart; plain volumes and pull secrets do not.
+/// Sync §10, Auto: env, envFrom and subPath need a restart; plain volumes and pull secrets do not.
 #[test]
 fn workloads_that_do_not_see_a_change_by_themselves_are_found() {
     let volume = json!([{"name": "v", "secret": {"secretName": "db"}}]);
@@ -173,7 +173,7 @@ fn workloads_that_do_not_see_a_change_by_themselves_are_found() {
     }
 }
 
-/// secret-sync 3: nobody, by reference, by labels, or by name; a name is kept though no such workload is known.
+/// Sync §3: nobody, by reference, by labels, or by name; a name is kept though no such workload is known.
 #[test]
 fn targets_are_chosen_by_reference_labels_or_names() {
     let env = json!({"containers": [{"envFrom": [{"secretRef": {"name": "db"}}]}]});
@@ -196,7 +196,7 @@ fn targets_are_chosen_by_reference_labels_or_names() {
     }
 }
 
-/// secret-sync 10: a merge patch of the template's annotation, ten digits of name and hash; equal ones are equal.
+/// Sync §10: a merge patch of the template's annotation, ten digits of name and hash; equal ones are equal.
 #[test]
 fn the_patch_marks_the_template() {
     let changes = BTreeMap::from([("db".to_owned(), print(1)), ("a".repeat(253), print(2))]);
@@ -213,7 +213,7 @@ fn the_patch_marks_the_template() {
     assert_eq!(patch(&changes), document);
 }
 
-/// secret-sync 9, Versioned: exact matches in volumes, envFrom, secretKeyRef and imagePullSecrets get the new name.
+/// Sync §9, Versioned: exact matches in volumes, envFrom, secretKeyRef and imagePullSecrets get the new name.
 #[test]
 fn a_new_version_is_pointed_to_where_an_old_one_is_named() {
     let template = json!({"spec": {
@@ -278,7 +278,7 @@ fn one(name: &str, secrets: &[&str]) -> Vec<(String, Vec<String>)> {
     )]
 }
 
-/// secret-sync 10: the window collects changes of several Secrets into one patch; more changes do not put it off.
+/// Sync §10: the window collects changes of several Secrets into one patch; more changes do not put it off.
 #[test]
 fn changes_within_the_window_are_one_restart() {
     let mut batch = Batch::default();
@@ -298,7 +298,7 @@ fn changes_within_the_window_are_one_restart() {
     assert!(batch.pending().is_empty());
 }
 
-/// secret-sync 10: a workload restarts at most once per 5 min; what changed meanwhile waits and is not lost.
+/// Sync §10: a workload restarts at most once per 5 min; what changed meanwhile waits and is not lost.
 #[test]
 fn a_workload_restarts_at_most_once_in_five_minutes() {
     let mut batch = Batch::default();
@@ -312,7 +312,7 @@ fn a_workload_restarts_at_most_once_in_five_minutes() {
     assert_eq!(taken(&mut batch, 332), one("web", &["db", "tls"]));
 }
 
-/// secret-sync 10: five at a time per namespace, the longest waiting first.
+/// Sync §10: five at a time per namespace, the longest waiting first.
 #[test]
 fn five_restart_at_a_time() {
     let mut batch = Batch::default();
@@ -335,7 +335,7 @@ fn five_restart_at_a_time() {
     assert_eq!(taken(&mut batch, 100), one("w1", &["db"]));
 }
 
-/// secret-sync 10 and 16: a failed restart is tried again, and each target keeps its own error.
+/// Sync §10 and 16: a failed restart is tried again, and each target keeps its own error.
 #[test]
 fn a_failed_restart_is_tried_again_and_keeps_its_error() {
     let mut batch = Batch::default();
@@ -374,7 +374,7 @@ fn a_failed_restart_is_tried_again_and_keeps_its_error() {
     );
 }
 
-/// secret-sync 10: pending restarts survive a crash in their condition, with each target's error.
+/// Sync §10: pending restarts survive a crash in their condition, with each target's error.
 #[test]
 fn pending_restarts_are_read_back_from_their_condition() {
     let mut batch = Batch::default();

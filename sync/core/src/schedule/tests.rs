@@ -24,7 +24,7 @@ fn wait(last: Last, interval: Option<u64>, jitter: Jitter) -> Option<u64> {
     due(last, at(0), interval.map(seconds), jitter).map(|due| due.as_second().unsigned_abs())
 }
 
-/// secret-sync 5 and 16 (jitter): last success plus interval x (0.9 .. 1.1); 0 means no polling.
+/// Sync §5 and 16 (jitter): last success plus interval x (0.9 .. 1.1); 0 means no polling.
 #[test]
 fn polls_follow_the_interval_with_jitter() {
     for (interval, jitter, expected) in [
@@ -41,7 +41,7 @@ fn polls_follow_the_interval_with_jitter() {
     }
 }
 
-/// secret-sync 5, and 16 (never faster than the interval allows): 5 s x 2^n, +-20 %, at most min(interval, 5 min), jitter included.
+/// Sync §5, and 16 (never faster than the interval allows): 5 s x 2^n, +-20 %, at most min(interval, 5 min), jitter included.
 #[test]
 fn failures_back_off_up_to_the_interval() {
     let failed = |before| Last::Failed {
@@ -70,7 +70,7 @@ fn failures_back_off_up_to_the_interval() {
     }
 }
 
-/// secret-sync 15: Retry-After is honoured.
+/// Sync §15: Retry-After is honoured.
 #[test]
 fn a_server_that_says_when_is_obeyed() {
     let failed = |wait| Last::Failed {
@@ -81,20 +81,20 @@ fn a_server_that_says_when_is_obeyed() {
     assert_eq!(wait(failed(1), Some(600), MIDDLE), Some(5));
 }
 
-/// secret-sync 5: permanent failures only at the interval or on a change. 16: no quota is burnt.
+/// Sync §5: permanent failures only at the interval or on a change. 16: no quota is burnt.
 #[test]
 fn permanent_failures_wait_for_the_interval() {
     assert_eq!(wait(Last::Permanent, Some(600), MIDDLE), Some(600));
     assert_eq!(wait(Last::Permanent, None, MIDDLE), None);
 }
 
-/// secret-sync 3: a suspended object is never due.
+/// Sync §3: a suspended object is never due.
 #[test]
 fn a_suspended_object_is_never_due() {
     assert_eq!(wait(Last::Suspended, Some(30), MIDDLE), None);
 }
 
-/// secret-types 1: a half-read pair is fetched again after 5, 10 and 20 s, then at the interval.
+/// Types §1: a half-read pair is fetched again after 5, 10 and 20 s, then at the interval.
 #[test]
 fn a_half_read_pair_is_fetched_again_soon() {
     let waits: Vec<Option<u64>> = (0..4)
@@ -103,7 +103,7 @@ fn a_half_read_pair_is_fetched_again_soon() {
     assert_eq!(waits, [Some(5), Some(10), Some(20), Some(600)]);
 }
 
-/// secret-sync 5 and 8: objects never synced at once; contested ones at their hour; vanishing Secrets are looked at soon.
+/// Sync §5 and 8: objects never synced at once; contested ones at their hour; vanishing Secrets are looked at soon.
 #[test]
 fn other_states_have_their_own_times() {
     assert_eq!(wait(Last::Never, None, MIDDLE), Some(0));
@@ -119,7 +119,7 @@ fn other_states_have_their_own_times() {
     assert_eq!(after_drift(at(5)), at(6));
 }
 
-/// secret-sync 5: known objects are spread evenly over min(interval, 5 min) after a start.
+/// Sync §5: known objects are spread evenly over min(interval, 5 min) after a start.
 #[test]
 fn a_start_is_spread_evenly() {
     let spread = |count: usize, interval| -> Vec<i64> {
@@ -137,7 +137,7 @@ fn a_start_is_spread_evenly() {
         .max();
     assert!(
         most <= Some(34),
-        "secret-sync 14: no burst above a provider's 40/s"
+        "Sync §14: no burst above a provider's 40/s"
     );
 }
 
@@ -168,14 +168,14 @@ fn seen() -> Seen {
     }
 }
 
-/// secret-sync 5, and 16 (edits of the class are seen at once): created, generation, options, force, the class's spec or options, and its appearance: at once.
+/// Sync §5, and 16 (edits of the class are seen at once): created, generation, options, force, the class's spec or options, and its appearance: at once.
 #[test]
 fn what_counts_makes_an_object_due_at_once() {
     let before = seen();
     assert!(changed(None, &before));
     assert!(
         !changed(Some(&before), &before.clone()),
-        "secret-sync 18: a status write does not"
+        "Sync §18: a status write does not"
     );
     let revision = Revision {
         generation: 2,
@@ -235,14 +235,14 @@ fn what_counts_makes_an_object_due_at_once() {
     }
 }
 
-/// secret-sync 5: a run that overtook a newer generation is discarded before it writes; a deleted object too.
+/// Sync §5: a run that overtook a newer generation is discarded before it writes; a deleted object too.
 #[test]
 fn an_overtaken_round_does_not_write() {
     assert!(!overtaken(&seen(), Some(&seen())));
     assert!(overtaken(&seen(), None));
 }
 
-/// secret-sync 5: 40/s with a burst of 80 per provider.
+/// Sync §5: 40/s with a burst of 80 per provider.
 #[test]
 fn a_bucket_gives_a_burst_and_then_a_rate() {
     let mut bucket = Bucket::new(40.0, 80, at(0));

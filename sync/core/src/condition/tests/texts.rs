@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::{FailureKind, Refusal};
 
-/// secret-sync 2: keys with byte counts, provider version and expiry, the interval; no values.
+/// Sync §2: keys with byte counts, provider version and expiry, the interval; no values.
 #[test]
 fn the_ready_message_lists_keys_sizes_provider_expiry_and_interval() {
     let keys = [("tls.crt".to_owned(), 1203), ("tls.key".to_owned(), 227)];
@@ -18,7 +18,7 @@ fn the_ready_message_lists_keys_sizes_provider_expiry_and_interval() {
     assert_eq!(ready_message(&summary), expected);
 }
 
-/// secret-sync 2: a message has at most 32768 characters, whatever a Secret holds.
+/// Sync §2: a message has at most 32768 characters, whatever a Secret holds.
 #[test]
 fn the_ready_message_stays_short() {
     let keys: Vec<(String, usize)> = (0..5000).map(|at| (format!("{at:0>250}"), at)).collect();
@@ -42,7 +42,7 @@ fn the_ready_message_stays_short() {
     assert_eq!(ready_message(&empty), "no keys; from p; polled every 2h");
 }
 
-/// secret-types 6: texts of others are cut to 512 bytes and hold no piece of a value.
+/// Types §6: texts of others are cut to 512 bytes and hold no piece of a value.
 #[test]
 fn pieces_of_values_are_masked_in_texts_of_others() {
     let value: &[u8] = b"correct-horse-battery";
@@ -75,7 +75,7 @@ fn pieces_of_values_are_masked_in_texts_of_others() {
     );
 }
 
-/// secret-sync 8: refused adoptions name the keys that would be added or replaced.
+/// Sync §8: refused adoptions name the keys that would be added or replaced.
 #[test]
 fn a_refused_adoption_names_keys() {
     let keys = vec![("a".to_owned(), true), ("b".to_owned(), false)];
@@ -95,7 +95,7 @@ fn tell(told: &mut Told, deed: &Deed, second: i64) -> Option<(bool, &'static str
     news.map(|news| (news.warning, news.reason))
 }
 
-/// secret-sync 11: the Event of each deed.
+/// Sync §11: the Event of each deed.
 #[test]
 fn deeds_are_told() {
     let fault = |refusal: Refusal| Fault::from(&refusal);
@@ -126,7 +126,7 @@ fn deeds_are_told() {
     }
 }
 
-/// secret-sync 11 and 15: a continuing failure is told at most hourly, its end once.
+/// Sync §11 and 15: a continuing failure is told at most hourly, its end once.
 #[test]
 fn a_failure_is_told_hourly_and_its_end_once() {
     let mut told = Told::default();
@@ -145,7 +145,7 @@ fn a_failure_is_told_hourly_and_its_end_once() {
     }
 }
 
-/// secret-types 1: one Event per distinct value and set of checks that is held.
+/// Types §1: one Event per distinct value and set of checks that is held.
 #[test]
 fn a_hold_is_told_once_per_value_and_checks() {
     let mut told = Told::default();
@@ -165,7 +165,7 @@ fn a_hold_is_told_once_per_value_and_checks() {
     }
 }
 
-/// secret-sync 11: the API server refuses notes of more than 1024 characters.
+/// Sync §11: the API server refuses notes of more than 1024 characters.
 #[test]
 fn notes_are_cut() {
     let (news, _) = event(&Told::default(), &Deed::Synced("é".repeat(2000)), at(0));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// secret-sync 8, Never, and 16 (a foreign Secret is never taken, replaced or cleared): refused with the names of the keys that would be added or replaced.
+/// Sync §8, Never, and 16 (a foreign Secret is never taken, replaced or cleared): refused with the names of the keys that would be added or replaced.
 #[test]
 fn a_strangers_secret_is_not_touched_and_the_keys_are_named() {
     let mut case = Case::stranger();
@@ -13,7 +13,7 @@ fn a_strangers_secret_is_not_touched_and_the_keys_are_named() {
     assert_eq!(keys, [("a".to_owned(), true), ("b".to_owned(), false)]);
 }
 
-/// secret-sync 8: adoption needs the consent of whoever may write the Secret, under both policies.
+/// Sync §8: adoption needs the consent of whoever may write the Secret, under both policies.
 #[test]
 fn adoption_needs_consent() {
     for adopt in [Adopt::IfMatching, Adopt::Merge] {
@@ -28,7 +28,7 @@ fn adoption_needs_consent() {
     }
 }
 
-/// secret-sync 8: IfMatching takes equal or absent keys only, Merge replaces; neither another type.
+/// Sync §8: IfMatching takes equal or absent keys only, Merge replaces; neither another type.
 #[test]
 fn adoption_compares_content_first() {
     let mut case = Case::stranger();
@@ -59,7 +59,7 @@ fn adoption_compares_content_first() {
     }
 }
 
-/// secret-sync 9: a foreign `immutable: true` that would have to change is a conflict.
+/// Sync §9: a foreign `immutable: true` that would have to change is a conflict.
 #[test]
 fn an_immutable_strangers_secret_is_adopted_only_without_change() {
     let mut case = Case::stranger();
@@ -79,7 +79,7 @@ fn an_immutable_strangers_secret_is_adopted_only_without_change() {
     assert!(matches!(case.plan(), Plan::Adopt { .. }));
 }
 
-/// secret-sync 8: an adopted Secret is never versioned.
+/// Sync §8: an adopted Secret is never versioned.
 #[test]
 fn a_strangers_secret_is_never_versioned() {
     let mut case = Case::stranger();
@@ -89,7 +89,7 @@ fn a_strangers_secret_is_never_versioned() {
     assert!(case.adoption_refused().contains("version"));
 }
 
-/// secret-sync 8: the CSI driver's Secret needs Merge and consent, and its entry is removed.
+/// Sync §8: the CSI driver's Secret needs Merge and consent, and its entry is removed.
 #[test]
 fn the_drivers_secret_is_taken_over_by_merge_and_consent() {
     let mut case = Case::stranger();
@@ -112,7 +112,7 @@ fn the_drivers_secret_is_taken_over_by_merge_and_consent() {
     );
 }
 
-/// secret-sync 8: upstream's managers are cleared after a forced apply; that is no rotation.
+/// Sync §8: upstream's managers are cleared after a forced apply; that is no rotation.
 #[test]
 fn upstreams_secret_is_taken_over_without_a_rotation() {
     let mut case = Case::rotation();
@@ -126,7 +126,7 @@ fn upstreams_secret_is_taken_over_without_a_rotation() {
     assert_eq!(apply.clear, ["secrets-store-sync-controller"]);
 }
 
-/// secret-sync 8: three rounds in ten minutes are a fight; one write per hour, ended by a spec change or a quiet hour.
+/// Sync §8: three rounds in ten minutes are a fight; one write per hour, ended by a spec change or a quiet hour.
 #[test]
 fn a_fight_stops_until_an_hour_passed_or_the_spec_changed() {
     let hand = || Fight::Manager("hand".to_owned());
@@ -179,7 +179,7 @@ fn a_fight_stops_until_an_hour_passed_or_the_spec_changed() {
     assert_eq!(contest.blocked(revision, at(8401)), None, "it was over");
 }
 
-/// secret-sync 8: while contested nothing is forced, created or recreated.
+/// Sync §8: while contested nothing is forced, created or recreated.
 #[test]
 fn a_contested_secret_is_left_alone() {
     let mut contest = Contest::default();
@@ -197,7 +197,7 @@ fn a_contested_secret_is_left_alone() {
     }
 }
 
-/// secret-sync 9: an orphan goes if we created it and may delete it; otherwise somebody is told.
+/// Sync §9: an orphan goes if we created it and may delete it; otherwise somebody is told.
 #[test]
 fn an_orphan_is_deleted_only_if_we_created_it() {
     let (may, may_not) = (

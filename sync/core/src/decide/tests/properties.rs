@@ -290,7 +290,7 @@ fn ask(world: &World, content: &Content, policy: &Policy) -> Plan {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// style 3, "Habits": applying a decision makes the next one Skip; without a watch, a confirmation that
+    /// Applying a decision makes the next one Skip; without a watch, a confirmation that
     /// changes nothing.
     #[test]
     fn deciding_again_after_a_write_does_nothing((world, content, policy) in (world(), content(), policy())) {
@@ -312,7 +312,7 @@ proptest! {
         }
     }
 
-    /// secret-sync 9: a Secret with keys never becomes one without.
+    /// Sync §9: a Secret with keys never becomes one without.
     #[test]
     fn nothing_is_emptied((world, content, policy) in (world(), content(), policy())) {
         let plan = ask(&world, &content, &policy);
@@ -320,7 +320,7 @@ proptest! {
         prop_assert!(!(held && content.keys.is_empty() && plan.writes()), "{:?}", plan);
     }
 
-    /// secret-types 1: F(n,t) is a subset of F(o,t) for every value that replaces another under Hold and Strict.
+    /// Types §1: F(n,t) is a subset of F(o,t) for every value that replaces another under Hold and Strict.
     #[test]
     fn nothing_is_downgraded((world, content, policy) in (world(), content(), policy())) {
         let plan = ask(&world, &content, &policy);
@@ -337,7 +337,7 @@ proptest! {
         }
     }
 
-    /// secret-sync 8: what is not ours is written to only by an adoption that both sides asked for.
+    /// Sync §8: what is not ours is written to only by an adoption that both sides asked for.
     #[test]
     fn nothing_foreign_is_taken_silently((world, content, policy) in (world(), content(), policy())) {
         let plan = ask(&world, &content, &policy);
@@ -356,7 +356,7 @@ proptest! {
         }
     }
 
-    /// secret-sync 9: only what we created is deleted, with the right to, and guarded by uid and resourceVersion.
+    /// Sync §9: only what we created is deleted, with the right to, and guarded by uid and resourceVersion.
     #[test]
     fn only_what_we_created_is_deleted((world, content, policy) in (world(), content(), policy())) {
         if let Plan::Recreate { uid, resource_version, .. } = ask(&world, &content, &policy) {
@@ -367,7 +367,7 @@ proptest! {
         }
     }
 
-    /// secret-sync 7 and 8: every write is guarded by the uid that is there, and none happens in a fight.
+    /// Sync §7 and 8: every write is guarded by the uid that is there, and none happens in a fight.
     #[test]
     fn writes_are_guarded((world, content, policy) in (world(), content(), policy())) {
         let plan = ask(&world, &content, &policy);

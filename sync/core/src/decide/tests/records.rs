@@ -9,7 +9,7 @@ use crate::claim::{APPLY_MANAGER, Frozen, Holder, Managed, Metadata, Operation, 
 use crate::decide::{Present, Record, Verdict};
 use crate::options::Door;
 
-/// secret-types 1: checks of dates are judged anew from the record, with a minute's tolerance for certificates.
+/// Types §1: checks of dates are judged anew from the record, with a minute's tolerance for certificates.
 #[test]
 fn checks_of_dates_turn_with_time() {
     let verdict = Verdict {
@@ -35,7 +35,7 @@ fn checks_of_dates_turn_with_time() {
     assert_eq!(token.expires(), Some(at(2000)));
 }
 
-/// secret-sync 6: the record is an annotation; everything else counts as none.
+/// Sync §6: the record is an annotation; everything else counts as none.
 #[test]
 fn a_record_survives_its_annotation() {
     let full = Record {
@@ -72,7 +72,7 @@ fn bad_time() -> String {
     )
 }
 
-/// secret-sync 7: a probe's metadata tells whose the Secret is, its record, its keys, consent and immutability.
+/// Sync §7: a probe's metadata tells whose the Secret is, its record, its keys, consent and immutability.
 #[test]
 fn metadata_alone_tells_what_a_decision_needs() {
     let source = Source {

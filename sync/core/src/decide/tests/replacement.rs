@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// secret-sync 9, and 16 (a type change is no error for ever): recreated only if we created it, may delete it, and the new content passes.
+/// Sync §9, and 16 (a type change is no error for ever): recreated only if we created it, may delete it, and the new content passes.
 #[test]
 fn another_type_recreates_only_what_we_created_and_may_delete() {
     let recreate = Plan::Recreate {
@@ -27,7 +27,7 @@ fn another_type_recreates_only_what_we_created_and_may_delete() {
     assert_eq!(case.plan(), refuse);
 }
 
-/// secret-sync 9, and 16 (`immutable` does not stop rotation): an immutable Secret takes metadata; other data only under Recreate, with the right, and if ours.
+/// Sync §9, and 16 (`immutable` does not stop rotation): an immutable Secret takes metadata; other data only under Recreate, with the right, and if ours.
 #[test]
 fn an_immutable_secret_is_recreated_only_where_that_was_asked_for() {
     let mut case = Case::rotation();
@@ -57,7 +57,7 @@ fn an_immutable_secret_is_recreated_only_where_that_was_asked_for() {
     ));
 }
 
-/// secret-types 2.2: a field that somebody else set is not taken for `true`, nor made so, before a write was refused.
+/// Types §2.2: a field that somebody else set is not taken for `true`, nor made so, before a write was refused.
 #[test]
 fn a_field_that_somebody_else_set_is_tried_first() {
     let mut case = Case::rotation();
@@ -74,7 +74,7 @@ fn a_field_that_somebody_else_set_is_tried_first() {
     assert_eq!(case.plan(), Plan::Refuse(Refusal::ImmutableConflict));
 }
 
-/// secret-types 2.2: mutable to immutable is one write, together with a data change.
+/// Types §2.2: mutable to immutable is one write, together with a data change.
 #[test]
 fn becoming_immutable_takes_one_write() {
     let mut case = Case::rotation();
@@ -89,7 +89,7 @@ fn becoming_immutable_takes_one_write() {
     ));
 }
 
-/// secret-sync 6: an immutable Secret whose record cannot be compared is tried, and refused only after the API server did.
+/// Sync §6: an immutable Secret whose record cannot be compared is tried, and refused only after the API server did.
 #[test]
 fn a_lost_key_does_not_recreate_immutable_secrets() {
     let mut case = Case::with(present());
@@ -101,7 +101,7 @@ fn a_lost_key_does_not_recreate_immutable_secrets() {
     assert!(matches!(case.plan(), Plan::Recreate { .. }));
 }
 
-/// secret-sync 9, Versioned: another value is another name; a worse one is held against the newest version.
+/// Sync §9, Versioned: another value is another name; a worse one is held against the newest version.
 #[test]
 fn a_version_is_created_unless_its_value_is_worse() {
     let mut case = Case::absent();
@@ -119,7 +119,7 @@ fn a_version_is_created_unless_its_value_is_worse() {
     assert_eq!(case.plan(), Plan::Refuse(Refusal::WouldEmpty));
 }
 
-/// secret-sync 9: old versions go when there are more than `keep`, none younger than a day, none that is named.
+/// Sync §9: old versions go when there are more than `keep`, none younger than a day, none that is named.
 #[test]
 fn old_versions_go_unless_they_are_young_or_named() {
     let day = 24 * 3600;

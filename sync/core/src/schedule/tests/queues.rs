@@ -35,7 +35,7 @@ fn queue(list: &[(&str, &str, i64)]) -> Queue {
     queue
 }
 
-/// secret-sync 5: the earliest deadline first, and nothing before its time.
+/// Sync §5: the earliest deadline first, and nothing before its time.
 #[test]
 fn the_earliest_deadline_comes_first() {
     let mut queue = queue(&[("b", "p", 20), ("a", "p", 10), ("c", "p", 30)]);
@@ -49,7 +49,7 @@ fn the_earliest_deadline_comes_first() {
     assert_eq!(queue.wake(), Some(at(30)));
 }
 
-/// secret-sync 5: an object is queued at most once, at its earlier time. 16: a deleted one leaves without an error.
+/// Sync §5: an object is queued at most once, at its earlier time. 16: a deleted one leaves without an error.
 #[test]
 fn an_object_waits_once_and_leaves_quietly() {
     let mut queue = queue(&[
@@ -66,7 +66,7 @@ fn an_object_waits_once_and_leaves_quietly() {
     assert_eq!((queue.depth(at(99)), queue.wake()), (0, None));
 }
 
-/// secret-sync 5: an object that runs is not started again beside itself; its next turn comes after this one.
+/// Sync §5: an object that runs is not started again beside itself; its next turn comes after this one.
 #[test]
 fn an_object_never_runs_twice_at_once() {
     let mut queue = queue(&[("a", "p", 0), ("b", "p", 1)]);
@@ -78,7 +78,7 @@ fn an_object_never_runs_twice_at_once() {
     assert_eq!(next(&mut queue, 9, limits(8, 8)).as_deref(), Some("a"));
 }
 
-/// secret-sync 5: a provider with a long line does not keep another one waiting.
+/// Sync §5: a provider with a long line does not keep another one waiting.
 #[test]
 fn providers_take_turns() {
     let mut queue = queue(&[
@@ -97,7 +97,7 @@ fn providers_take_turns() {
     assert_eq!(order, ["a1", "b1", "a2", "b2", "a3"]);
 }
 
-/// secret-sync 5: a provider that hangs never takes the last worker from the others.
+/// Sync §5: a provider that hangs never takes the last worker from the others.
 #[test]
 fn a_provider_that_hangs_leaves_a_worker_to_the_others() {
     let mut queue = queue(&[("b1", "b", 50)]);
@@ -121,7 +121,7 @@ fn a_provider_that_hangs_leaves_a_worker_to_the_others() {
     );
 }
 
-/// secret-sync 5: a paused provider is passed over, others go on.
+/// Sync §5: a paused provider is passed over, others go on.
 #[test]
 fn a_paused_provider_is_passed_over() {
     let mut queue = queue(&[("a1", "a", 0), ("b1", "b", 5)]);
@@ -145,7 +145,7 @@ fn unreachable(pause: &mut Pause, calls: usize, objects: usize, second: i64) {
     }
 }
 
-/// secret-sync 5: ten in a row over at least three objects pause a provider; an answer ends it.
+/// Sync §5: ten in a row over at least three objects pause a provider; an answer ends it.
 #[test]
 fn ten_failures_over_three_objects_pause_a_provider() {
     let mut pause = Pause::default();
@@ -167,7 +167,7 @@ fn ten_failures_over_three_objects_pause_a_provider() {
     assert!(!pause.is_paused(at(6)));
 }
 
-/// secret-sync 5: probes are 5 s to 60 s apart.
+/// Sync §5: probes are 5 s to 60 s apart.
 #[test]
 fn probes_of_a_paused_provider_grow_apart() {
     let mut pause = Pause::default();
@@ -191,7 +191,7 @@ fn probes_of_a_paused_provider_grow_apart() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// secret-sync 5: whatever comes and goes, limits hold, nothing runs twice, and all that is due gets its turn.
+    /// Sync §5: whatever comes and goes, limits hold, nothing runs twice, and all that is due gets its turn.
     #[test]
     fn limits_hold_and_everything_gets_its_turn(
         steps in proptest::collection::vec((0..4_u8, 0..12_usize, 0..40_i64), 1..80),

@@ -27,6 +27,7 @@ const EXPOSED: &str = "\
 1 sync/core/src/build/docker.rs
 1 sync/core/src/build/ssh.rs
 5 sync/core/src/build/tls.rs
+1 sync/core/src/bytes.rs
 2 sync/core/src/validate.rs
 ";
 

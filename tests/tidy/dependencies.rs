@@ -29,10 +29,16 @@ const IMPURE: [&str; 17] = [
 ];
 
 /// Which members a member may use in what ships. The harness may use all.
-const ARROWS: [(&str, &[&str]); 3] = [
+const ARROWS: [(&str, &[&str]); 4] = [
     ("proto", &[]),
     ("provider/core", &["coffer-proto"]),
     ("provider", &["coffer-proto", "coffer-provider-core"]),
+    ("sync/core", &["coffer-proto"]),
+];
+/// The members that do no I/O, by directory and package.
+const CORES: [(&str, &str); 2] = [
+    ("provider/core", "coffer-provider-core"),
+    ("sync/core", "coffer-sync-core"),
 ];
 const HARNESS: &str = "tests";
 
@@ -72,29 +78,49 @@ fn dependencies(manifest: &Source) -> Vec<&str> {
 }
 
 #[test]
-fn the_core_names_no_runtime_transport_or_client() -> Result<()> {
-    let manifest = manifest("provider/core")?;
-    let names = dependencies(&manifest);
-    ensure!(
-        names.contains(&"serde"),
-        "{} could not be read: {names:?}",
-        manifest.path
-    );
-    let found: Vec<String> = names
-        .iter()
-        .filter(|name| IMPURE.contains(name))
-        .map(ToString::to_string)
-        .collect();
-    none("provider/core depends on", &found)
+fn no_core_names_a_runtime_transport_or_client() -> Result<()> {
+    for (core, _) in CORES {
+        let manifest = manifest(core)?;
+        let names = dependencies(&manifest);
+        ensure!(
+            names.contains(&"thiserror"),
+            "{} could not be read: {names:?}",
+            manifest.path
+        );
+        let found: Vec<String> = names
+            .iter()
+            .filter(|name| IMPURE.contains(name))
+            .map(ToString::to_string)
+            .collect();
+        none(&format!("{core} depends on"), &found)?;
+    }
+    Ok(())
 }
 
 #[test]
-fn nothing_below_the_core_brings_one_in() -> Result<()> {
+fn nothing_below_a_core_brings_one_in() -> Result<()> {
+    for (_, package) in CORES {
+        let names = below(package)?;
+        ensure!(
+            names.iter().any(|name| name == "thiserror"),
+            "cargo tree says only {names:?}"
+        );
+        let found: Vec<String> = names
+            .into_iter()
+            .filter(|name| IMPURE.contains(&name.as_str()))
+            .collect();
+        none(&format!("below {package} stands"), &found)?;
+    }
+    Ok(())
+}
+
+/// The packages that a package depends on, itself included.
+fn below(package: &str) -> Result<Vec<String>> {
     let cargo = Command::new(env!("CARGO"))
         .args([
             "tree",
             "--package",
-            "coffer-provider-core",
+            package,
             "--edges",
             "normal",
             "--prefix",
@@ -109,21 +135,11 @@ fn nothing_below_the_core_brings_one_in() -> Result<()> {
         "cargo tree: {}",
         String::from_utf8_lossy(&cargo.stderr)
     );
-    let tree = String::from_utf8(cargo.stdout)?;
-    let names: Vec<&str> = tree
+    Ok(String::from_utf8(cargo.stdout)?
         .lines()
         .filter_map(|line| line.split(' ').next())
-        .collect();
-    ensure!(
-        names.contains(&"coffer-proto"),
-        "cargo tree says only {tree}"
-    );
-    let found: Vec<String> = names
-        .iter()
-        .filter(|name| IMPURE.contains(name))
-        .map(ToString::to_string)
-        .collect();
-    none("below coffer-provider-core stands", &found)
+        .map(str::to_owned)
+        .collect())
 }
 
 #[test]
@@ -190,16 +206,21 @@ fn every_member_takes_the_lints_of_the_workspace() -> Result<()> {
 }
 
 #[test]
-fn the_core_repeats_the_clippy_rules_of_the_root() -> Result<()> {
+fn every_core_repeats_the_clippy_rules_of_the_root() -> Result<()> {
     // The nearest file wins and does not merge.
-    let core = file("provider/core/.clippy.toml")?;
-    let missing: Vec<String> = file(".clippy.toml")?
-        .text
-        .lines()
-        .filter(|line| !line.starts_with('#') && !core.text.lines().any(|there| there == *line))
-        .map(str::to_owned)
-        .collect();
-    none("missing in provider/core/.clippy.toml", &missing)
+    for (core, _) in CORES {
+        let rules = file(&format!("{core}/.clippy.toml"))?;
+        let missing: Vec<String> = file(".clippy.toml")?
+            .text
+            .lines()
+            .filter(|line| {
+                !line.starts_with('#') && !rules.text.lines().any(|there| there == *line)
+            })
+            .map(str::to_owned)
+            .collect();
+        none(&format!("missing in {}", rules.path), &missing)?;
+    }
+    Ok(())
 }
 
 #[test]

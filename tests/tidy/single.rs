@@ -24,6 +24,12 @@ const EXPOSED: &str = "\
 2 provider/src/vault/endpoint.rs
 1 provider/src/vault/reads/answer.rs
 1 provider/src/volumes.rs
+1 sync/core/src/build.rs
+1 sync/core/src/build/docker.rs
+1 sync/core/src/build/ssh.rs
+5 sync/core/src/build/tls.rs
+1 sync/core/src/bytes.rs
+2 sync/core/src/validate.rs
 ";
 
 #[test]

@@ -257,13 +257,8 @@ async fn nothing_read_for_one_account_answers_another() -> Result<()> {
         others.then(|| Reply::errors(403, &["permission denied"]))
     });
     let other = simulation.volume("other", class(ONE))?;
-    let fault = simulation
-        .provider
-        .mount(&other.first_mount())
-        .await
-        .err()
-        .context("mounted")?;
-    ensure!(fault.to_string().contains("permission denied"), "{fault}");
+    let fault = simulation.fault(&other).await?;
+    ensure!(fault.contains("permission denied"), "{fault}");
     simulation.mount(&web).await?;
     Ok(())
 }
@@ -279,13 +274,8 @@ async fn a_denial_is_remembered_for_a_while() -> Result<()> {
     let volume = simulation.volume("web", class(ONE))?;
     let mut attempts = 0;
     while simulation.provider.clock.passed() < 10 * MINUTE {
-        let fault = simulation
-            .provider
-            .mount(&volume.first_mount())
-            .await
-            .err()
-            .context("mounted")?;
-        ensure!(fault.to_string().ends_with("[denied]"), "{fault}");
+        let fault = simulation.fault(&volume).await?;
+        ensure!(fault.ends_with("[denied]"), "{fault}");
         simulation.provider.clock.advance(Duration::from_secs(2));
         attempts += 1;
     }
@@ -312,13 +302,8 @@ async fn a_right_that_was_taken_away_is_noticed_within_an_interval() -> Result<(
         Reply::errors(403, &["permission denied"]),
     );
     simulation.provider.clock.advance(Duration::from_secs(45));
-    let fault = simulation
-        .provider
-        .mount(&volume.first_mount())
-        .await
-        .err()
-        .context("mounted")?;
-    ensure!(fault.to_string().ends_with("[denied]"), "{fault}");
+    let fault = simulation.fault(&volume).await?;
+    ensure!(fault.ends_with("[denied]"), "{fault}");
     Ok(())
 }
 
@@ -336,13 +321,8 @@ async fn a_deleted_role_is_noticed_at_the_next_renewal() -> Result<()> {
     simulation.provider.clock.advance(Duration::from_secs(390));
     simulation.mount(&volume).await?;
     simulation.provider.clock.advance(Duration::from_secs(60));
-    let fault = simulation
-        .provider
-        .mount(&volume.first_mount())
-        .await
-        .err()
-        .context("mounted")?;
-    ensure!(fault.to_string().ends_with("[login_refused]"), "{fault}");
+    let fault = simulation.fault(&volume).await?;
+    ensure!(fault.ends_with("[login_refused]"), "{fault}");
     Ok(())
 }
 

@@ -206,6 +206,12 @@ impl Simulation {
         })
     }
 
+    /// The line of a mount that fails.
+    pub(crate) async fn fault(&self, volume: &Volume) -> Result<String> {
+        let mounted = self.provider.mount(&volume.first_mount()).await;
+        Ok(mounted.err().context("mounted")?.to_string())
+    }
+
     /// Names and contents of the files of a mount that succeeds.
     pub(crate) async fn mount(&self, volume: &Volume) -> Result<Vec<(String, String)>> {
         let mounted = self.provider.mount(&volume.first_mount()).await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use coffer_tests::driver::{Kubelet, Published, Volume};
+use coffer_tests::driver::{Kubelet, Published};
 use coffer_tests::provider::DEFAULT_MEMORY;
 use coffer_tests::scripted::Reply;
 use serde_json::json;
@@ -25,11 +25,6 @@ fn unusable() -> [(Reply, &'static str); 6] {
         (Reply::text(200, "<html>"), "bad_answer"),
         (Reply::text(200, ""), "bad_answer"),
     ]
-}
-
-async fn fault(simulation: &Simulation, volume: &Volume) -> Result<String> {
-    let mounted = simulation.provider.mount(&volume.first_mount()).await;
-    Ok(mounted.err().context("mounted")?.to_string())
 }
 
 /// D35, O1: whatever the store says instead of an answer, running pods get their last good bytes with the same
@@ -61,7 +56,7 @@ async fn running_pods_get_their_last_good_bytes_while_the_store_is_away() -> Res
             ensure!(!old.changed && old.source.as_str() == "stale", "{reason}");
         }
         let started = simulation.volume("web", class(ONE))?;
-        let text = fault(&simulation, &started).await?;
+        let text = simulation.fault(&started).await?;
         ensure!(text.ends_with(&format!("[{reason}]")), "{text}");
     }
     Ok(())
@@ -96,12 +91,12 @@ async fn old_bytes_never_cover_a_denial_or_a_missing_secret() -> Result<()> {
             .store
             .on("/v1/secret/data/a", Reply::errors(status, &[]));
         simulation.provider.clock.advance(Duration::from_secs(75));
-        let text = fault(&simulation, &volume).await?;
+        let text = simulation.fault(&volume).await?;
         ensure!(text.ends_with(&format!("[{reason}]")), "{text}");
         // The store goes away after it has said so: what was good before that does not come back.
         simulation.store.rule(|_| Some(Reply::hang_up()));
         simulation.provider.clock.advance(Duration::from_secs(75));
-        fault(&simulation, &volume).await?;
+        simulation.fault(&volume).await?;
     }
     Ok(())
 }
@@ -124,7 +119,7 @@ async fn a_denial_beside_an_outage_is_told() -> Result<()> {
         Reply::errors(403, &["permission denied"]),
     );
     simulation.provider.clock.advance(Duration::from_secs(75));
-    let text = fault(&simulation, &volume).await?;
+    let text = simulation.fault(&volume).await?;
     ensure!(
         text.contains("\"b\"") && text.ends_with("[denied]"),
         "{text}"
@@ -169,7 +164,7 @@ async fn old_bytes_never_cover_a_refused_login() -> Result<()> {
         .store
         .on_login(Reply::errors(403, &["permission denied"]));
     simulation.provider.clock.advance(Duration::from_secs(7200));
-    let text = fault(&simulation, &simulation.renewed(&volume)?).await?;
+    let text = simulation.fault(&simulation.renewed(&volume)?).await?;
     ensure!(text.ends_with("[login_refused]"), "{text}");
     Ok(())
 }

@@ -220,6 +220,7 @@ impl Mounter {
             phase,
             interval: self.rules.refresh.interval_of(spec.class.refresh_interval),
             began,
+            started: Instant::now(),
             deadline,
             repeats: Arc::default(),
         };

@@ -9,7 +9,7 @@ use coffer_tests::scripted::{Reply, ScriptedStore};
 use serde_json::json;
 use tonic::Code;
 
-use crate::stage::{Failures, ONE, Stage, class};
+use crate::stage::{Failures, ONE, Simulation, Stage, class};
 
 const READ: &str = "/v1/secret/data/a";
 
@@ -245,5 +245,22 @@ async fn every_address_is_judged() -> Result<()> {
         assert!(text.starts_with("vaultAddress: "), "{text}");
     }
     assert_eq!(stage.store.requests().len() + second.requests().len(), 0);
+    Ok(())
+}
+
+/// N5: hours later as well: the second address serves when the first has gone away.
+#[tokio::test]
+async fn a_second_address_serves_however_long_the_provider_has_run() -> Result<()> {
+    let second = ScriptedStore::start().await?;
+    second.put("secret/data/a", json!({"k": "v"}));
+    let simulation = Simulation::set(&[("refresh-interval", "0")]).await?;
+    let both = format!("{}, {}", simulation.store.address(), second.address());
+    simulation
+        .provider
+        .clock
+        .advance(Duration::from_secs(3 * 3600));
+    simulation.store.rule(|_| Some(Reply::hang_up()));
+    let volume = simulation.volume("web", class(ONE).with("vaultAddress", &both))?;
+    assert_eq!(simulation.mount(&volume).await?[0].1, "v");
     Ok(())
 }

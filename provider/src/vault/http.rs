@@ -166,8 +166,8 @@ impl NoAnswer {
 pub struct Call {
     /// Its kind. One that writes is sent to a second address only if the first cannot have carried it out.
     pub op: StoreOp,
-    /// When waiting for a turn and turning to further addresses ends. A request that was sent has the
-    /// time of its phases.
+    /// When waiting for a turn and turning to further addresses ends, on the runtime's clock as every
+    /// deadline. A request that was sent has the time of its phases.
     pub deadline: Instant,
     /// Whether a pod may be waiting to start. Three quarters of the places are for all, the rest for these.
     pub first: bool,
@@ -184,10 +184,10 @@ impl Call {
 
     /// For a renewal, a revocation and the like, which no pod waits for.
     #[must_use]
-    pub fn upkeep(op: StoreOp, now: Instant) -> Self {
+    pub fn upkeep(op: StoreOp) -> Self {
         Self {
             op,
-            deadline: now + Self::UPKEEP,
+            deadline: Instant::now() + Self::UPKEEP,
             first: false,
         }
     }
@@ -198,7 +198,6 @@ pub struct Stores {
     exchange: Arc<Exchange>,
     queue: Arc<Queue>,
     health: Health,
-    chance: Arc<dyn Chance>,
 }
 
 /// What came of asking one address.
@@ -235,17 +234,11 @@ impl Stores {
                 metrics.ca_expiry(exchange.ca_ends());
             }
         });
-        let health = Health::new(
-            Arc::clone(&exchange),
-            Arc::clone(&queue),
-            Arc::clone(&chance),
-            metrics,
-        );
+        let health = Health::new(Arc::clone(&exchange), Arc::clone(&queue), chance, metrics);
         Self {
             exchange,
             queue,
             health,
-            chance,
         }
     }
 
@@ -263,7 +256,7 @@ impl Stores {
     ) -> Result<Answer, NoAnswer> {
         let mut failures = Vec::new();
         for watch in self.health.by_choice(target) {
-            if !failures.is_empty() && self.chance.instant() >= call.deadline {
+            if !failures.is_empty() && Instant::now() >= call.deadline {
                 break;
             }
             match self.ask(&watch, &prepared, call).await {

@@ -45,8 +45,10 @@ pub struct Asker {
     pub phase: Phase,
     /// How far its files may lag behind the store.
     pub interval: Duration,
-    /// When the Mount began.
+    /// When the Mount began, on the clock of ages.
     pub began: Instant,
+    /// The same on the runtime's clock, which is that of deadlines.
+    pub started: Instant,
     /// When it must have ended.
     pub deadline: Instant,
     /// What its reads may repeat, all together.
@@ -59,7 +61,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 impl Asker {
     /// When asking the store must have ended. Of a very short time nine tenths are kept.
     fn ask_until(&self) -> Instant {
-        let budget = self.deadline.saturating_duration_since(self.began);
+        let budget = self.deadline.saturating_duration_since(self.started);
         self.deadline - MARGIN.min(budget / 10)
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use coffer_provider_core::fault::{Fault, Reason};
 use coffer_provider_core::target::Address;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Call, HttpLimits};
 use crate::metrics::Metrics;
@@ -119,10 +119,11 @@ impl Queue {
 
     async fn wait_out(&self, line: &Line, address: &Address, until: Instant) -> Result<(), Fault> {
         while let Some(end) = self.pause_of(line) {
-            if end >= until {
-                return Err(closed(address, end - self.chance.instant()));
+            let left = end.saturating_duration_since(self.chance.instant());
+            if Instant::now() + left >= until {
+                return Err(closed(address, left));
             }
-            sleep_until(end + SPREAD.mul_f64(self.chance.random())).await;
+            sleep(left + SPREAD.mul_f64(self.chance.random())).await;
         }
         Ok(())
     }

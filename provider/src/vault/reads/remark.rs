@@ -23,7 +23,7 @@ pub(super) fn told(failed: NoAnswer, request: &Request) -> Fault {
 /// The store let the Mount wait for as long as it can.
 pub(super) fn out_of_time(asker: &Asker) -> NoAnswer {
     let place = asker.session.key().identity.target.address.place();
-    let waited = asker.ask_until().saturating_duration_since(asker.began);
+    let waited = asker.ask_until().saturating_duration_since(asker.started);
     NoAnswer::maybe_sent(Fault::new(
         Reason::StoreTimeout,
         format!(

@@ -94,10 +94,6 @@ impl Sessions {
         Ok(StoreToken::issued(target.clone(), token, terms, asked))
     }
 
-    fn upkeep(&self, op: StoreOp) -> Call {
-        Call::upkeep(op, self.chance.instant())
-    }
-
     /// Renews a token by its default. A refusal is remembered with the token.
     pub(super) async fn renew(&self, token: &StoreToken) -> Result<StoreToken, Fault> {
         let renewed = self.renew_attempt(token).await;
@@ -114,7 +110,7 @@ impl Sessions {
         let asked = self.chance.instant();
         let answer = self
             .stores
-            .send(&token.target, prepared, self.upkeep(StoreOp::Renew))
+            .send(&token.target, prepared, Call::upkeep(StoreOp::Renew))
             .await
             .map_err(|failed| failed.fault)?;
         let response = read(&answer)?;
@@ -133,7 +129,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, self.upkeep(StoreOp::Read))
+            .send(&token.target, prepared, Call::upkeep(StoreOp::Read))
             .await;
         answer.map_or(true, |answer| answer.status != 403)
     }
@@ -145,7 +141,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
+            .send(&token.target, prepared, Call::upkeep(StoreOp::Revoke))
             .await;
         let ok = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
         self.metrics.revocation(RenewKind::Token, ok);
@@ -166,7 +162,7 @@ impl Sessions {
         let prepared = endpoint::renew_lease(&token.target, token.secret(), lease)?;
         let answer = self
             .stores
-            .send(&token.target, prepared, self.upkeep(StoreOp::Renew))
+            .send(&token.target, prepared, Call::upkeep(StoreOp::Renew))
             .await
             .map_err(|failed| failed.fault)?;
         let renewed = read(&answer)?.lease();
@@ -180,7 +176,7 @@ impl Sessions {
         };
         let answer = self
             .stores
-            .send(&token.target, prepared, self.upkeep(StoreOp::Revoke))
+            .send(&token.target, prepared, Call::upkeep(StoreOp::Revoke))
             .await;
         let status = answer.ok().map(|answer| answer.status);
         let ok = status.is_some_and(|status| (200..300).contains(&status));

@@ -127,10 +127,15 @@ fn is_json(output: &str) -> bool {
     output.starts_with("json")
 }
 
+/// Threads for name resolution and files. The library's 512 would each take memory of the allocator that
+/// it never gives back.
+const BLOCKING_THREADS: usize = 8;
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failed::new(3, format!("no runtime: {error}")))
 }

@@ -5,7 +5,7 @@
 
 mod worker;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use coffer_provider_core::notice::Notice;
 use coffer_provider_core::params::Pod;
@@ -40,8 +40,7 @@ pub struct Events(Option<Arc<Queue>>);
 struct Queue {
     waiting: mpsc::Sender<PodEvent>,
     chance: Arc<dyn Chance>,
-    /// Std: held to count one line.
-    dropped: Mutex<RepeatGate>,
+    dropped: RepeatGate,
 }
 
 impl Events {
@@ -58,7 +57,7 @@ impl Events {
         let queue = Queue {
             waiting,
             chance,
-            dropped: Mutex::default(),
+            dropped: RepeatGate::default(),
         };
         (Self(Some(Arc::new(queue))), taken)
     }
@@ -89,9 +88,8 @@ impl Queue {
     }
 
     fn say_dropped(&self) {
-        let mut gate = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.chance.instant().into_std();
-        if let Some(repeated) = gate.admit(0, now) {
+        if let Some(repeated) = self.dropped.admit("dropped", now) {
             tracing::warn!(
                 repeated,
                 "an event was dropped: {MAX_WAITING} wait for the API server already"

@@ -2,7 +2,6 @@
 //!
 //! Each step is decided in the core or done in `vault`; here is only their order.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -134,8 +133,7 @@ pub struct Mounter {
     assemblies: Assemblies,
     volumes: Volumes,
     classes: Mutex<HashMap<Parameters, Arc<ClassSpec>>>,
-    warned: Mutex<RepeatGate>,
-    hasher: RandomState,
+    warned: RepeatGate,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
 }
@@ -172,8 +170,7 @@ impl Mounter {
             assemblies,
             volumes: Volumes::default(),
             classes: Mutex::default(),
-            warned: Mutex::default(),
-            hasher: RandomState::new(),
+            warned: RepeatGate::default(),
             chance,
             metrics,
         })
@@ -340,9 +337,8 @@ impl Mounter {
 
     /// Every use is counted; the same one is said once in a while, not at each republish.
     fn warn_of(&self, rule: Rule, problem: &Problem) {
-        let key = self.hasher.hash_one((rule, &problem.field, &problem.what));
-        let mut gate = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(repeated) = gate.admit(key, std::time::Instant::now()) {
+        let key = (rule, &problem.field, &problem.what);
+        if let Some(repeated) = self.warned.admit(key, std::time::Instant::now()) {
             tracing::warn!(rule = rule.as_str(), repeated, %problem, "allowed, but the strict profile would refuse it");
         }
     }

@@ -50,13 +50,13 @@ impl Worker {
     }
 
     /// Each kind of failure is said once in ten minutes.
-    fn complain(&mut self, event: &PodEvent, error: &NotWritten) {
-        let (kind, remedy) = match error {
-            NotWritten::Forbidden(_) => (0, "grant events create"),
-            NotWritten::Failed(_) => (1, "it is not tried again"),
+    fn complain(&self, event: &PodEvent, error: &NotWritten) {
+        let remedy = match error {
+            NotWritten::Forbidden(_) => "grant events create",
+            NotWritten::Failed(_) => "it is not tried again",
         };
         let now = self.chance.instant().into_std();
-        if let Some(repeated) = self.gate.admit(kind, now) {
+        if let Some(repeated) = self.gate.admit(remedy, now) {
             tracing::warn!(
                 namespace = %event.pod.namespace, pod = %event.pod.name, event = event.notice.as_str(), repeated, %error,
                 "an event cannot be written: {remedy}"

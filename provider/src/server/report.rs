@@ -4,8 +4,8 @@
 //! debug, because it comes every 75 seconds for every volume; an identical failure, and the same optional
 //! objects being absent, once in ten minutes.
 
-use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coffer_provider_core::fault::{MountFault, Phase, Reason, named};
@@ -27,8 +27,7 @@ const SECRET_LIMIT: usize = 1 << 20;
 pub(super) struct Report {
     metrics: Arc<Metrics>,
     events: Events,
-    gate: Mutex<RepeatGate>,
-    hasher: RandomState,
+    gate: RepeatGate,
 }
 
 /// A Mount that has begun. Dropped without an outcome it counts as cancelled.
@@ -45,8 +44,7 @@ impl Report {
         Self {
             metrics,
             events,
-            gate: Mutex::default(),
-            hasher: RandomState::new(),
+            gate: RepeatGate::default(),
         }
     }
 
@@ -63,9 +61,7 @@ impl Report {
 
     /// How many like it were held back, if this one is to be said now.
     fn admit(&self, key: impl Hash) -> Option<u64> {
-        let key = self.hasher.hash_one(key);
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.admit(key, Instant::now())
+        self.gate.admit(key, Instant::now())
     }
 }
 

@@ -25,6 +25,7 @@ use super::http::Stores;
 use super::memory::{Memory, SessionId};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::{Chance, TokenRequests};
+use crate::telemetry::RepeatGate;
 
 pub use token::{LeaseGuard, StoreToken, TokenLife};
 
@@ -93,6 +94,8 @@ pub struct Sessions {
     /// Tokens that nobody logs in with any more: given back as soon as nothing hangs on them.
     retired: Mutex<Vec<Arc<StoreToken>>>,
     closed: AtomicBool,
+    /// Which roles were told lately that they may not give leases back.
+    missing_rights: RepeatGate,
 }
 
 /// One login with what belongs to it.
@@ -166,6 +169,7 @@ impl Sessions {
             background: TaskTracker::new(),
             retired: Mutex::default(),
             closed: AtomicBool::new(false),
+            missing_rights: RepeatGate::default(),
         }
     }
 

@@ -1,8 +1,6 @@
 //! The exchanges of a session: login, renewal, look-up and revocation.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{BuildHasher, BuildHasherDefault};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_provider_core::auth::Identity;
@@ -16,13 +14,9 @@ use tokio::time::Instant;
 use super::token::Terms;
 use super::{JwtSource, Session, Sessions, StoreToken};
 use crate::metrics::{LoginMethod, LoginResult, RenewKind, StoreOp};
-use crate::telemetry::RepeatGate;
 use crate::vault::endpoint;
 use crate::vault::http::{Answer, Call, NoAnswer};
 use crate::vault::retry::{Allowance, Repeat, Repeats, repeat};
-
-/// Who was told lately that a role may not give leases back.
-static TOLD: LazyLock<Mutex<RepeatGate>> = LazyLock::new(Mutex::default);
 
 impl Sessions {
     /// Logs in once, as often as it takes to get an answer.
@@ -189,9 +183,8 @@ impl Sessions {
     /// Says that a role may not give leases back: the default policy of a store grants renewal only.
     fn tell_of_missing_right(&self, token: &StoreToken) {
         let (store, role) = (&token.target.address, self.role_of(token));
-        let key = BuildHasherDefault::<DefaultHasher>::default().hash_one((store, &role));
-        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.admit(key, self.chance.instant().into_std()).is_some() {
+        let now = self.chance.instant().into_std();
+        if self.missing_rights.admit((store, &role), now).is_some() {
             tracing::warn!(
                 %store, role,
                 "leases that nobody needs cannot be given back and live until they end: allow update on sys/leases/revoke"

@@ -239,27 +239,7 @@ impl Reason {
     /// known. A denial, a missing secret or a refused login is an answer.
     #[must_use]
     pub const fn is_no_answer(self) -> bool {
-        match self {
-            Self::StoreState
-            | Self::StoreTls
-            | Self::StoreUnreachable
-            | Self::StoreTimeout
-            | Self::StoreError
-            | Self::StoreBusy
-            | Self::BadAnswer => true,
-            Self::BadRequest
-            | Self::NotAllowed
-            | Self::NoToken
-            | Self::LoginRefused
-            | Self::Denied
-            | Self::NotFound
-            | Self::BadValue
-            | Self::TooLarge
-            | Self::Busy
-            | Self::Internal
-            | Self::Draining
-            | Self::Cancelled => false,
-        }
+        self.heals() || matches!(self, Self::StoreState | Self::StoreTls)
     }
 
     /// Whether it speaks of the store as a whole, so that its other objects fail in the same way.

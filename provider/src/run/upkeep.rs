@@ -19,9 +19,11 @@ use crate::vault::memory::Memory;
 use crate::vault::session::Sessions;
 use crate::version_key::VersionKeys;
 
-/// How often tokens with leases are looked at and old entries are dropped: often enough for tokens of some
-/// seconds.
+/// How often tokens with leases are looked at: often enough for tokens of some seconds.
 const MAINTENANCE: Duration = Duration::from_secs(2);
+
+/// How often what nobody asks for is looked for; it is forgotten after minutes or a day.
+const FORGETTING: Duration = Duration::from_secs(60);
 
 /// How often leases are looked at: short against the shortest that are of use.
 const TICK: Duration = Duration::from_secs(1);
@@ -85,9 +87,10 @@ impl Upkeep {
                 writer.run().await;
             }
         };
-        let ((), (), (), (), ()) = tokio::join!(
+        let ((), (), (), (), (), ()) = tokio::join!(
             self.renew_leases(),
             self.maintain(),
+            self.forget(),
             self.look_after_keys(),
             pods,
             writer
@@ -104,11 +107,17 @@ impl Upkeep {
     async fn maintain(&self) {
         loop {
             tokio::time::sleep(MAINTENANCE).await;
-            self.mounter.sweep();
             self.kept.sweep();
-            self.memory.sweep();
             self.metrics.leases_tracked(self.kept.leases());
             self.sessions.maintain().await;
+        }
+    }
+
+    async fn forget(&self) {
+        loop {
+            tokio::time::sleep(FORGETTING).await;
+            self.mounter.sweep();
+            self.memory.sweep();
         }
     }
 

@@ -28,7 +28,7 @@ pub use self::labels::{
 use self::process::Process;
 
 /// What this binary was built from: the labels of `coffer_build_info`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct BuildInfo {
     /// Semantic version.
     pub version: &'static str,

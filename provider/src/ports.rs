@@ -88,6 +88,25 @@ impl Chance for Machine {
     }
 }
 
+/// The clock of the runtime, which tests pause, and no luck.
+#[cfg(test)]
+pub(crate) struct Still;
+
+#[cfg(test)]
+impl Chance for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn random(&self) -> f64 {
+        0.0
+    }
+}
+
 /// No API server: every request for a token is refused with this remedy.
 #[derive(Clone, Debug)]
 pub struct NoTokenRequests {

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{PodEvent, PodEvents, PodFault, PodList, PodSource, PodWatch, SeenPod};
+use crate::ports::Still;
 use crate::vault::kept::Kept;
-use crate::vault::kept::tests::{Keeper, Still, kept, key, lease};
+use crate::vault::kept::tests::{Keeper, kept, key, lease};
 
 type Change = Result<PodEvent, PodFault>;
 

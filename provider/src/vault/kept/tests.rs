@@ -10,31 +10,13 @@ use coffer_provider_core::issued::Renewal;
 use coffer_provider_core::request::{Method, Request};
 use coffer_provider_core::response::{Head, Response};
 use coffer_provider_core::target::Layer;
-use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::{Kept, KeptKey, LeaseKeeper};
 use crate::metrics::{BuildInfo, Metrics};
-use crate::ports::Chance;
+use crate::ports::Still;
 use crate::vault::session::{Proof, StoreToken, TokenLife};
-
-/// The paused clock of the runtime, and no luck.
-pub(crate) struct Still;
-
-impl Chance for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn instant(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn random(&self) -> f64 {
-        0.0
-    }
-}
 
 /// Answers renewals in turn, the last answer for ever, and notes what it was asked.
 pub(crate) struct Keeper {
@@ -77,12 +59,8 @@ impl LeaseKeeper for Arc<Keeper> {
 }
 
 pub(crate) fn kept() -> Kept {
-    let build = BuildInfo {
-        version: "0",
-        revision: "",
-        rustc: "",
-    };
-    Kept::new(Arc::new(Still), Arc::new(Metrics::new(build, 1)))
+    let metrics = Metrics::new(BuildInfo::default(), 1);
+    Kept::new(Arc::new(Still), Arc::new(metrics))
 }
 
 pub(crate) fn key(pod: &str) -> KeptKey {

@@ -6,39 +6,18 @@ use std::time::Duration;
 use coffer_provider_core::fault::{Fault, Phase, Reason};
 use coffer_provider_core::request::{Method, Request};
 use coffer_provider_core::secret::SecretBytes;
-use jiff::Timestamp;
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
 
 use super::{Memory, OVERHEAD, Read};
 use crate::metrics::{BuildInfo, Metrics};
-use crate::ports::Chance;
+use crate::ports::Still;
 
 const INTERVAL: Duration = Duration::from_secs(45);
 
-struct Luckless;
-
-impl Chance for Luckless {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn instant(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn random(&self) -> f64 {
-        0.0
-    }
-}
-
 fn memory(limit: usize) -> Memory {
-    let build = BuildInfo {
-        version: "0",
-        revision: "",
-        rustc: "",
-    };
-    Memory::new(limit, Arc::new(Luckless), Arc::new(Metrics::new(build, 1)))
+    let metrics = Metrics::new(BuildInfo::default(), 1);
+    Memory::new(limit, Arc::new(Still), Arc::new(metrics))
 }
 
 fn request(path: &str) -> Arc<Request> {

@@ -130,6 +130,9 @@ impl VersionKeys {
             }
         };
         let key = VersionKey::new(bytes).ok_or("the version key is empty")?;
+        if self.current().is_some_and(|known| *known == key) {
+            return Ok(());
+        }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
         self.loaded.notify_waiters();
         Ok(())

@@ -13,7 +13,7 @@ use crate::object::Object;
 use crate::output::Output;
 
 /// The key of the versions, shared by all nodes through a Kubernetes Secret. No Debug.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct VersionKey(Zeroizing<Vec<u8>>);
 
 impl VersionKey {

@@ -239,7 +239,7 @@ fn entry_record(
         path,
         query,
         body,
-    } = &one.key.request;
+    } = one.key.request.as_ref();
     let proof = match &one.proof {
         Proof::Proven => ProofRecord::Proven,
         Proof::ProvenPod(pod) => ProofRecord::ProvenPod(pod.clone()),
@@ -308,7 +308,7 @@ fn entry(record: EntryRecord, targets: &[Target], now: f64) -> Option<Stored> {
         key: KeptKey {
             pod: record.pod,
             identity: Arc::new(identity),
-            request,
+            request: Arc::new(request),
         },
         proof,
         response: Arc::new(response),

@@ -99,8 +99,9 @@ fn every_part_of_identity_request_and_proof_comes_over() {
         identity.target.tls.ca = Ca::Pem("pem".to_owned());
         identity.target.tls.client = Some(("/c".to_owned(), "/k".to_owned()));
         identity.target.tls.server_name = Some("n".to_owned());
-        one.key.request.query = vec![("a".to_owned(), "b".to_owned())];
-        one.key.request.body = Some(Json::parse(br#"{"n":1.0,"s":"<\u00e9\""}"#).unwrap());
+        let request = Arc::make_mut(&mut one.key.request);
+        request.query = vec![("a".to_owned(), "b".to_owned())];
+        request.body = Some(Json::parse(br#"{"n":1.0,"s":"<\u00e9\""}"#).unwrap());
         one.proof = proof;
         all.push(one);
     }

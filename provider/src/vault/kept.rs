@@ -47,7 +47,7 @@ pub struct KeptKey {
     /// Whose login issued it.
     pub identity: Arc<Identity>,
     /// What was asked.
-    pub request: Request,
+    pub request: Arc<Request>,
 }
 
 /// Something issued for a pod.

@@ -166,7 +166,7 @@ impl Reads {
     }
 
     /// What needs no request: an answer that is fresh enough, or a denial of a moment ago.
-    fn without_asking(&self, asker: &Asker, request: &Request) -> Option<Answer> {
+    fn without_asking(&self, asker: &Asker, request: &Arc<Request>) -> Option<Answer> {
         if let Some(issued) = self.issued_before(asker, request) {
             return Some(Ok(issued));
         }
@@ -178,7 +178,7 @@ impl Reads {
     }
 
     /// What was issued for this pod, for whoever proved to be that pod's account.
-    fn issued_before(&self, asker: &Asker, request: &Request) -> Option<Fetched> {
+    fn issued_before(&self, asker: &Asker, request: &Arc<Request>) -> Option<Fetched> {
         if !asker.session.is_trusted() || self.kept.is_empty() {
             return None;
         }
@@ -206,7 +206,7 @@ impl Reads {
     }
 
     /// What the store said last, where it may stand in for an answer that did not come.
-    fn old_one(&self, asker: &Asker, request: &Request, reason: Reason) -> Option<Answer> {
+    fn old_one(&self, asker: &Asker, request: &Arc<Request>, reason: Reason) -> Option<Answer> {
         if let Some(issued) = self.issued_until_end(asker, request, reason) {
             return Some(Ok(issued));
         }
@@ -222,7 +222,7 @@ impl Reads {
     fn issued_until_end(
         &self,
         asker: &Asker,
-        request: &Request,
+        request: &Arc<Request>,
         reason: Reason,
     ) -> Option<Fetched> {
         if !reason.is_no_answer() || !asker.session.is_trusted() {
@@ -292,7 +292,7 @@ impl Reads {
 
     /// Gives back what this Mount caused to be issued, because it failed in another place and nobody
     /// will ever get it.
-    pub fn give_back(self: &Arc<Self>, asker: &Asker, request: &Request) {
+    pub fn give_back(self: &Arc<Self>, asker: &Asker, request: &Arc<Request>) {
         let Some(issued) = self.kept.take(&kept_key(asker, request)) else {
             return;
         };
@@ -319,10 +319,10 @@ impl Reads {
     }
 }
 
-fn kept_key(asker: &Asker, request: &Request) -> KeptKey {
+fn kept_key(asker: &Asker, request: &Arc<Request>) -> KeptKey {
     KeptKey {
         pod: asker.pod.clone(),
         identity: Arc::clone(&asker.session.key().identity),
-        request: request.clone(),
+        request: Arc::clone(request),
     }
 }

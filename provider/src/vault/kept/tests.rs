@@ -78,12 +78,12 @@ pub(crate) fn key(pod: &str) -> KeptKey {
             namespace: "shop".to_owned(),
             service_account: "web".to_owned(),
         }),
-        request: Request {
+        request: Arc::new(Request {
             method: Method::Get,
             path: "database/creds/app".to_owned(),
             query: Vec::new(),
             body: None,
-        },
+        }),
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Figures are of one run on one machine and say so; asserting on them is for nobody.
 
-mod clock;
 mod counter;
 mod first;
 mod frame;

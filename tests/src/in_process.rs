@@ -1,4 +1,4 @@
-//! The provider inside of the test's process, with a clock that only the test moves.
+//! The provider inside of a test's or a benchmark's process, with a clock that only they move.
 //!
 //! For what takes minutes or hours of a pod's life: refresh intervals, leases, logins. Connections and
 //! their time-outs run in real time. What is served over a socket is tested with the real binary.
@@ -107,12 +107,10 @@ impl InProcess {
         };
         let told = |problems: Vec<_>| anyhow!("{problems:?}");
         let config = Config::read(&sources).map_err(told)?;
-        let version = BuildInfo {
-            version: "0",
-            revision: "",
-            rustc: "",
-        };
-        let metrics = Arc::new(Metrics::new(version, config.http_rules.own.len()));
+        let metrics = Arc::new(Metrics::new(
+            BuildInfo::default(),
+            config.http_rules.own.len(),
+        ));
         let clock = Clock::start();
         let chance = Arc::clone(&clock) as Arc<dyn Chance>;
         let parts = build(&config, None, chance, &metrics).map_err(told)?;
@@ -139,5 +137,34 @@ impl InProcess {
         let spec = self.parts.mounter.read(wire)?;
         let deadline = Instant::now() + BUDGET;
         self.parts.mounter.mount(&spec, deadline).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_stands_until_it_is_moved_and_never_goes_back() {
+        let clock = Clock::start();
+        let (wall, steady) = (clock.now(), clock.instant());
+        assert_eq!((clock.now(), clock.instant()), (wall, steady));
+        clock.move_to(Duration::from_secs(60));
+        clock.move_to(Duration::from_secs(10));
+        assert_eq!(clock.instant() - steady, Duration::from_secs(60));
+        assert_eq!(clock.now().duration_since(wall).as_secs(), 60);
+    }
+
+    #[test]
+    fn luck_is_spread_evenly_and_repeats() {
+        let draw = || -> Vec<f64> {
+            let clock = Clock::start();
+            (0..100).map(|_| clock.random()).collect()
+        };
+        let drawn = draw();
+        assert!(drawn.iter().all(|x| (0.0..1.0).contains(x)));
+        let low = drawn.iter().filter(|x| **x < 0.5).count();
+        assert!((45..=55).contains(&low), "{low} of 100 below a half");
+        assert!(drawn.iter().zip(draw()).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

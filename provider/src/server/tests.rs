@@ -143,11 +143,7 @@ async fn a_panic_in_one_of_fifty_mounts_ends_that_one_alone() {
     let _subscribed = tracing::subscriber::set_default(subscriber);
     let before = std::panic::take_hook();
     tell_only_places_of_panics();
-    let build = BuildInfo {
-        version: "0",
-        revision: "",
-        rustc: "",
-    };
+    let build = BuildInfo::default();
     let metrics = Arc::new(Metrics::new(build, 1));
     let fake = Arc::new(Fake {
         all: Barrier::new(50),

@@ -137,14 +137,7 @@ mod tests {
         maybe_sent: bool,
         retry_after: Option<u64>,
     ) -> (u32, Duration) {
-        let metrics = Metrics::new(
-            BuildInfo {
-                version: "0",
-                revision: "",
-                rustc: "",
-            },
-            1,
-        );
+        let metrics = Metrics::new(BuildInfo::default(), 1);
         let tries = Cell::new(0);
         let start = Instant::now();
         let attempt = || {
@@ -241,14 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_ended_without_asking_is_told_at_once() {
-        let metrics = Metrics::new(
-            BuildInfo {
-                version: "0",
-                revision: "",
-                rustc: "",
-            },
-            1,
-        );
+        let metrics = Metrics::new(BuildInfo::default(), 1);
         let tries = Cell::new(0);
         let attempt = || {
             tries.set(tries.get() + 1);

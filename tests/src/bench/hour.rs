@@ -5,24 +5,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use coffer_proto::v1alpha1::MountRequest;
-use coffer_provider::config::{Config, Sources};
-use coffer_provider::metrics::{BuildInfo, Metrics};
-use coffer_provider::mounter::{Mounter, Source};
-use coffer_provider::ports::Chance;
-use coffer_provider::run::{self, Parts};
-use coffer_provider::server::Mounts;
-use coffer_provider_core::params::{ParsedAttributes, Wire};
+use coffer_provider::mounter::Source;
+use coffer_provider::ports::Chance as _;
 
-use super::clock::HeldClock;
 use super::report::Section;
 use super::store::Store;
 use super::table::{Table, each, millis};
 use super::world::{Scale, World};
+use crate::in_process::{Clock, InProcess};
 
 const PODS: usize = 250;
 const ACCOUNTS: usize = 25;
@@ -32,13 +26,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SYNC: Duration = Duration::from_secs(60);
 /// How often a serving provider looks after its tokens.
 const UPKEEP: Duration = Duration::from_secs(2);
-/// Kubelet's patience with a mount.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) async fn measure(scale: Scale) -> Result<Section> {
     let world = World::set().await?;
-    let clock = Arc::new(HeldClock::new());
-    let parts = parts(&world, Arc::clone(&clock) as Arc<dyn Chance>).await?;
+    let provider = provider(&world).await?;
     let pods = scale.count(PODS);
     let requests: Vec<MountRequest> = (0..pods)
         .map(|pod| {
@@ -60,7 +51,7 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
     let mut before = Seen::of(&world.store);
     let started = Instant::now();
     for request in &requests {
-        mount(&parts.mounter, &*clock, request).await?;
+        mount(&provider, request).await?;
     }
     let first = Played {
         mounts: pods,
@@ -68,13 +59,9 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
         took: started.elapsed(),
     };
     table.row(before.row("first mounts", &world.store, &first));
-    let played = play(&parts.mounter, &clock, &requests, async || {
-        parts.kept.sweep();
-        parts.sessions.maintain().await;
-    })
-    .await?;
+    let played = play(&provider, &requests).await?;
     table.row(before.row("one hour of republishes", &world.store, &played));
-    parts.sessions.shut_down().await;
+    provider.parts.sessions.shut_down().await;
     Ok(Section {
         scene: "hour",
         title: format!("An hour of republishes, {pods} pods with {OBJECTS} objects"),
@@ -87,12 +74,8 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
 }
 
 /// Republishes for an hour of the clock, with upkeep in between.
-async fn play(
-    mounter: &Mounter,
-    clock: &HeldClock,
-    requests: &[MountRequest],
-    mut upkeep: impl AsyncFnMut(),
-) -> Result<Played> {
+async fn play(provider: &InProcess, requests: &[MountRequest]) -> Result<Played> {
+    let clock = &*provider.clock;
     let mut due: BinaryHeap<Reverse<(Duration, usize)>> = (0..requests.len())
         .map(|pod| Reverse((sync(clock), pod)))
         .collect();
@@ -104,11 +87,12 @@ async fn play(
         }
         while next_upkeep <= at {
             clock.move_to(next_upkeep);
-            upkeep().await;
+            provider.parts.kept.sweep();
+            provider.parts.sessions.maintain().await;
             next_upkeep += UPKEEP;
         }
         clock.move_to(at);
-        let source = mount(mounter, clock, &requests[pod]).await?;
+        let source = mount(provider, &requests[pod]).await?;
         played.mounts += 1;
         played.from_memory += usize::from(source == Source::Memory);
         due.push(Reverse((at + sync(clock), pod)));
@@ -117,48 +101,24 @@ async fn play(
     Ok(played)
 }
 
-fn sync(clock: &HeldClock) -> Duration {
+fn sync(clock: &Clock) -> Duration {
     SYNC + (SYNC / 2).mul_f64(clock.random())
 }
 
-async fn mount(mounter: &Mounter, clock: &dyn Chance, request: &MountRequest) -> Result<Source> {
-    let wire = Wire {
-        attributes: &ParsedAttributes::new(&request.attributes),
-        secrets: &request.secrets,
-        permission: &request.permission,
-        target_path: &request.target_path,
-    };
-    let spec = mounter.read(wire).map_err(|fault| anyhow!("{fault}"))?;
-    let deadline = clock.instant() + PATIENCE;
-    let mounted = mounter.mount(&spec, deadline).await;
+async fn mount(provider: &InProcess, request: &MountRequest) -> Result<Source> {
+    let mounted = provider.mount(request).await;
     Ok(mounted.map_err(|fault| anyhow!("{fault}"))?.source)
 }
 
-/// A provider's parts in this process, which know the issuer's keys and have settled.
-async fn parts(world: &World, chance: Arc<dyn Chance>) -> Result<Parts> {
-    let mut sources = Sources::default();
-    let address = world.store.address();
-    for (name, value) in [
-        ("kubeconfig", "off"),
+/// A provider in this process, which knows the issuer's keys and has settled.
+async fn provider(world: &World) -> Result<InProcess> {
+    InProcess::start(&[
         ("jwks-file", &world.keys()?),
         ("vault-mount", "jwt"),
-        ("vault-addr", &address),
+        ("vault-addr", &world.store.address()),
         ("hmac-source", "generate"),
-    ] {
-        sources.flags.insert(name.to_owned(), value.to_owned());
-    }
-    let config = Config::read(&sources).map_err(|problems| anyhow!("{problems:?}"))?;
-    let build = BuildInfo {
-        version: "bench",
-        revision: "",
-        rustc: "",
-    };
-    let metrics = Arc::new(Metrics::new(build, 1));
-    let parts =
-        run::build(&config, None, chance, &metrics).map_err(|problems| anyhow!("{problems:?}"))?;
-    parts.prover.fetch_soon();
-    parts.keys.settle().await;
-    Ok(parts)
+    ])
+    .await
 }
 
 #[derive(Default)]

@@ -240,11 +240,7 @@ mod tests {
             in_flight_per_address,
             ..HttpLimits::default()
         };
-        let build = BuildInfo {
-            version: "0",
-            revision: "",
-            rustc: "",
-        };
+        let build = BuildInfo::default();
         let metrics = Arc::new(Metrics::new(build, 1));
         Queue::new(&limits, Arc::new(Machine), metrics)
     }

@@ -17,14 +17,7 @@ use crate::ports::Machine;
 use crate::vault::endpoint;
 
 fn stores(limits: HttpLimits) -> Stores {
-    let metrics = Arc::new(Metrics::new(
-        BuildInfo {
-            version: "0",
-            revision: "",
-            rustc: "",
-        },
-        1,
-    ));
+    let metrics = Arc::new(Metrics::new(BuildInfo::default(), 1));
     Stores::new(limits, HttpRules::default(), Arc::new(Machine), metrics)
 }
 

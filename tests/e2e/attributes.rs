@@ -9,7 +9,7 @@ use coffer_tests::scripted::ScriptedStore;
 use coffer_tests::vault::KvVersion;
 use serde_json::json;
 
-use crate::stage::{failure, has, mount, object, provider, text, texts, unique};
+use crate::stage::{failure, has, mount, object, provider, stays, text, texts, unique};
 use crate::world::{run, store};
 
 /// §3 objectName, §15 case 4: names may be nested, and each file gets its own
@@ -314,12 +314,7 @@ fn data_alone_is_the_json_of_what_the_engine_holds() -> Result<()> {
             files["full"]
         );
         assert_eq!(files["full"], files["unset"]);
-        let again = mount(&provider, &volume).await?;
-        assert_eq!(
-            (texts(&again)?, again.versions()?),
-            (files, first.versions()?)
-        );
-        Ok(())
+        stays(&provider, &volume, &first).await
     })
 }
 

@@ -87,6 +87,11 @@ impl Installed {
 }
 
 impl Cluster {
+    /// A provider that is installed in this cluster with these rights and is ready.
+    pub(crate) async fn provider(&self, rights: Rights) -> Result<ProviderProcess> {
+        install(&self.api, rights).await?.start("vault", &[]).await
+    }
+
     /// A role of the store for one namespace and account; without audience it binds none.
     pub(crate) async fn role(
         &self,
@@ -210,10 +215,7 @@ fn d7_kubernetes_auth_logs_fifty_pods_of_one_account_in_once() -> Result<()> {
     run(async {
         let cluster = cluster().await?;
         let (team, class) = cluster.team(&secret().await?).await?;
-        let provider = install(&cluster.api, Rights::Secret)
-            .await?
-            .start("vault", &[])
-            .await?;
+        let provider = cluster.provider(Rights::Secret).await?;
         keys_known(&provider).await?;
         let volumes =
             try_join_all((0..50).map(|_| cluster.volume(&class, &team, &["vault"]))).await?;
@@ -243,10 +245,7 @@ fn d7_kubernetes_auth_takes_no_foreign_token_for_a_warm_login() -> Result<()> {
         let (team, class) = cluster.team(&secret().await?).await?;
         let other = unique("other");
         cluster.api.create_namespace(&other).await?;
-        let provider = install(&cluster.api, Rights::Secret)
-            .await?
-            .start("vault", &[])
-            .await?;
+        let provider = cluster.provider(Rights::Secret).await?;
         let own = cluster.volume(&class, &team, &["vault"]).await?;
         assert_eq!(text(&mount(&provider, &own).await?)?, "v");
         let foreign = cluster.volume(&class, &other, &["vault"]).await?;
@@ -274,10 +273,7 @@ fn d6_no_mount_with_the_drivers_token_asks_the_api_server() -> Result<()> {
     run(async {
         let cluster = cluster().await?;
         let (team, class) = cluster.team(&secret().await?).await?;
-        let provider = install(&cluster.api, Rights::SecretAndTokens)
-            .await?
-            .start("vault", &[])
-            .await?;
+        let provider = cluster.provider(Rights::SecretAndTokens).await?;
         let volume = cluster.volume(&class, &team, &["vault"]).await?;
         keys_known(&provider).await?;
         let before = kube_requests(&provider).await?;
@@ -309,10 +305,7 @@ fn d30_an_account_without_rights_is_enough_with_the_drivers_tokens() -> Result<(
     run(async {
         let cluster = cluster().await?;
         let (team, class) = cluster.team(&secret().await?).await?;
-        let mut provider = install(&cluster.api, Rights::None)
-            .await?
-            .start("vault", &[])
-            .await?;
+        let mut provider = cluster.provider(Rights::None).await?;
         let mounted = mount(&provider, &cluster.volume(&class, &team, &["vault"]).await?).await?;
         assert_eq!(text(&mounted)?, "v");
         assert_eq!(mounted.versions()?["o"], "");
@@ -359,10 +352,7 @@ fn a_kubernetes_auth_token_is_requested_when_the_drivers_will_not_do() -> Result
     run(async {
         let cluster = cluster().await?;
         let (team, class) = cluster.team(&secret().await?).await?;
-        let provider = install(&cluster.api, Rights::SecretAndTokens)
-            .await?
-            .start("vault", &[])
-            .await?;
+        let provider = cluster.provider(Rights::SecretAndTokens).await?;
         let none = cluster.volume(&class, &team, &[]).await?;
         let other = cluster.volume(&class, &team, &["aud1", "aud2"]).await?;
         let mut empty = cluster.volume(&class, &team, &["vault"]).await?;
@@ -398,10 +388,7 @@ fn no_token_is_requested_for_a_pod_that_is_not_there() -> Result<()> {
     run(async {
         let cluster = cluster().await?;
         let (team, class) = cluster.team(&secret().await?).await?;
-        let provider = install(&cluster.api, Rights::SecretAndTokens)
-            .await?
-            .start("vault", &[])
-            .await?;
+        let provider = cluster.provider(Rights::SecretAndTokens).await?;
         let told =
             failure(&mount(&provider, &Volume::new(Pod::new(&team, "ghost")?, class)).await?)?;
         has(

@@ -94,6 +94,20 @@ pub(crate) async fn mount(provider: &ProviderProcess, volume: &Volume) -> Result
     mounted.with_context(|| provider.log())
 }
 
+/// Mounts a volume once more, for the same files and versions.
+pub(crate) async fn stays(
+    provider: &ProviderProcess,
+    volume: &Volume,
+    first: &MountOutcome,
+) -> Result<()> {
+    let again = mount(provider, volume).await?;
+    assert_eq!(
+        (texts(&again)?, again.versions()?),
+        (texts(first)?, first.versions()?)
+    );
+    Ok(())
+}
+
 /// The files of a mount that should have succeeded, as texts.
 pub(crate) fn texts(outcome: &MountOutcome) -> Result<BTreeMap<String, String>> {
     let files = outcome.files()?.into_iter();

@@ -1,7 +1,7 @@
 //! Proxies that the environment names: when they are asked, for what, and what they get to see.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail, ensure};
@@ -13,6 +13,7 @@ use coffer_tests::tls::{Authority, install_crypto};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -99,6 +100,14 @@ async fn read_head(stream: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8(head)?)
 }
 
+/// A file with the authority's certificate, and the directory that it lives in.
+fn certificate_of(authority: &Authority) -> Result<(TempDir, PathBuf)> {
+    let place = directory("proxies")?;
+    let file = place.path().join("ca.pem");
+    std::fs::write(&file, authority.pem())?;
+    Ok((place, file))
+}
+
 /// TLS in front of a store that speaks none.
 async fn with_tls(store: &ScriptedStore, authority: &Authority) -> Result<Listening> {
     install_crypto();
@@ -152,9 +161,7 @@ async fn a_proxy_for_https_is_asked_for_a_tunnel_and_sees_no_token() -> Result<(
     let stage = Stage::set().await?;
     let authority = Authority::new("proxies")?;
     let tls = with_tls(&stage.store, &authority).await?;
-    let place = directory("proxies")?;
-    let ca = place.path().join("ca.pem");
-    std::fs::write(&ca, authority.pem())?;
+    let (_place, ca) = certificate_of(&authority)?;
     let here = format!("https://{}", tls.address);
     for (address, spared, tunnelled) in [
         ("https://store.example:8200", "", true),
@@ -194,9 +201,7 @@ async fn a_proxy_that_does_not_serve_is_never_gone_around() -> Result<()> {
     let stage = Stage::set().await?;
     let authority = Authority::new("proxies")?;
     let tls = with_tls(&stage.store, &authority).await?;
-    let place = directory("proxies")?;
-    let ca = place.path().join("ca.pem");
-    std::fs::write(&ca, authority.pem())?;
+    let (_place, ca) = certificate_of(&authority)?;
     let here = format!("https://{}", tls.address);
     let refusing = Tunnel::start("407 Proxy Authentication Required", tls.address).await?;
     let dead = Listening::start(async |_| Ok(())).await?;
@@ -215,9 +220,7 @@ async fn a_proxy_that_does_not_serve_is_never_gone_around() -> Result<()> {
 #[tokio::test]
 async fn no_proxy_spares_the_hosts_that_it_names() -> Result<()> {
     let authority = Authority::new("proxies")?;
-    let place = directory("proxies")?;
-    let ca = place.path().join("ca.pem");
-    std::fs::write(&ca, authority.pem())?;
+    let (_place, ca) = certificate_of(&authority)?;
     for (spared, proxied) in [
         ("", true),
         ("other.example", true),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use coffer_tests::driver::ServiceToken;
+use coffer_tests::driver::{MountOutcome, ServiceToken, Volume};
 use coffer_tests::fixture::{directory, eventually};
 use coffer_tests::scripted::{Reply, ScriptedStore};
 use serde_json::json;
@@ -52,8 +52,28 @@ impl Scene {
         Ok(scene)
     }
 
+    /// With something issued for a volume that was mounted once.
+    async fn issued(seconds: u64) -> Result<(Self, Volume, MountOutcome)> {
+        let scene = Self::set().await?;
+        dynamic(&scene.stage.store, seconds);
+        let volume = scene.stage.volume(CREDS)?;
+        let mounted = scene.stage.mount(&volume).await?;
+        mounted.response()?;
+        Ok((scene, volume, mounted))
+    }
+
     fn file(&self) -> PathBuf {
         self.state.path().join("vault.issued.v1")
+    }
+
+    /// Waits until a process has found the version key and read the state.
+    async fn taken_over(&self) -> Result<()> {
+        eventually(WAIT, "a state that is taken over", async || {
+            let log = self.stage.provider.log();
+            ensure!(log.contains("took over what was issued before"), "{log}");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until something is written behind the answer.
@@ -84,10 +104,7 @@ fn dynamic(store: &ScriptedStore, seconds: u64) {
 #[tokio::test]
 async fn a_lease_is_the_same_after_an_end_in_order_and_after_a_kill() -> Result<()> {
     for kill in [false, true] {
-        let mut scene = Scene::set().await?;
-        dynamic(&scene.stage.store, 3600);
-        let volume = scene.stage.volume(CREDS)?;
-        let before = scene.stage.mount(&volume).await?;
+        let (mut scene, volume, before) = Scene::issued(3600).await?;
         scene.written().await?;
         if kill {
             scene.stage.provider.kill()?;
@@ -125,10 +142,8 @@ async fn a_lease_is_the_same_after_an_end_in_order_and_after_a_kill() -> Result<
 /// D34: what the process before kept is renewed by the next, though no pod asks.
 #[tokio::test]
 async fn a_lease_of_the_process_before_is_renewed() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    dynamic(&scene.stage.store, 12);
-    let volume = scene.stage.volume(CREDS)?;
-    let before = scene.stage.mount(&volume).await?.files()?;
+    let (mut scene, volume, before) = Scene::issued(12).await?;
+    let before = before.files()?;
     scene.stage.provider.stop().await?;
     assert_eq!(scene.stage.asked("sys/leases/renew"), 0);
     scene.stage.start_again().await?;
@@ -174,10 +189,8 @@ async fn a_lease_outlives_the_process_beyond_the_first_life_of_its_token() -> Re
 /// X3: nor does the next process give it to somebody whose token is not proven and gets no login.
 #[tokio::test]
 async fn what_was_kept_is_not_given_to_a_forger_by_the_next_process() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    dynamic(&scene.stage.store, 3600);
-    let volume = scene.stage.volume(CREDS)?;
-    let before = scene.stage.mount(&volume).await?.files()?;
+    let (mut scene, volume, before) = Scene::issued(3600).await?;
+    let before = before.files()?;
     scene.stage.provider.stop().await?;
     scene.stage.start_again().await?;
     let stage = &scene.stage;
@@ -209,12 +222,7 @@ async fn a_lease_that_was_issued_again_before_the_state_was_read_stays_alive() -
     scene.stage.start_again().await?;
     scene.stage.mount(&volume).await?.response()?;
     std::fs::rename(&away, &key)?;
-    eventually(WAIT, "a state that is taken over", async || {
-        let log = scene.stage.provider.log();
-        ensure!(log.contains("took over what was issued before"), "{log}");
-        Ok(())
-    })
-    .await?;
+    scene.taken_over().await?;
     scene.stage.provider.stop().await?;
     let stage = &mut scene.stage;
     assert_eq!(
@@ -262,22 +270,15 @@ async fn a_leaving_process_leaves_the_state_to_its_successor() -> Result<()> {
 /// A version key that comes after the start opens the state then; until it does nothing is overwritten.
 #[tokio::test]
 async fn a_version_key_that_comes_late_still_opens_the_state() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    dynamic(&scene.stage.store, 3600);
-    let volume = scene.stage.volume(CREDS)?;
-    let before = scene.stage.mount(&volume).await?.files()?;
+    let (mut scene, volume, before) = Scene::issued(3600).await?;
+    let before = before.files()?;
     scene.stage.provider.stop().await?;
     let (key, away) = (scene.key.path().join("key"), scene.key.path().join("away"));
     std::fs::rename(&key, &away)?;
     scene.stage.start_again().await?;
     scene.stage.mount(&scene.stage.volume(CREDS)?).await?;
     std::fs::rename(&away, &key)?;
-    eventually(WAIT, "a state that is taken over", async || {
-        let log = scene.stage.provider.log();
-        ensure!(log.contains("took over what was issued before"), "{log}");
-        Ok(())
-    })
-    .await?;
+    scene.taken_over().await?;
     assert_eq!(scene.stage.mount(&volume).await?.files()?, before);
     assert_eq!(scene.stage.asked("database/creds/app"), 2);
     Ok(())
@@ -286,10 +287,7 @@ async fn a_version_key_that_comes_late_still_opens_the_state() -> Result<()> {
 /// A file that is damaged, or sealed with another key, costs a warning and new leases, never a mount.
 #[tokio::test]
 async fn a_damaged_state_is_warned_about_and_replaced() -> Result<()> {
-    let mut scene = Scene::set().await?;
-    dynamic(&scene.stage.store, 3600);
-    let volume = scene.stage.volume(CREDS)?;
-    scene.stage.mount(&volume).await?;
+    let (mut scene, volume, _) = Scene::issued(3600).await?;
     scene.stage.provider.stop().await?;
     let mut bytes = std::fs::read(scene.file())?;
     let middle = bytes.len() / 2;
@@ -332,9 +330,7 @@ async fn the_lease_of_a_failed_mount_is_not_in_the_state() -> Result<()> {
 #[tokio::test]
 async fn the_state_tells_nothing() -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let mut scene = Scene::set().await?;
-    dynamic(&scene.stage.store, 3600);
-    scene.stage.mount(&scene.stage.volume(CREDS)?).await?;
+    let (mut scene, ..) = Scene::issued(3600).await?;
     scene.stage.provider.stop().await?;
     let bytes = std::fs::read(scene.file())?;
     for secret in ["user-0", "hvs.scripted", "database", "store"] {

@@ -22,6 +22,7 @@ use coffer_provider_core::problem::{Problem, shown};
 use coffer_provider_core::refresh::RefreshRules;
 use coffer_provider_core::target::{Address, Layer};
 
+use crate::dns::Nameservers;
 use crate::kube::KubeAccess;
 use crate::mounter::MountRules;
 use crate::telemetry::{Level, LogFormat, ParsedLevel};
@@ -109,7 +110,7 @@ impl Config {
         // Files are smaller than the answers that they are made of.
         let assembled_bytes = cache_bytes / 4;
         let dialect = Dialect::of_provider(&name);
-        let layers = sources.layers(&mut reader.problems);
+        let layers = layers(&mut reader, sources);
         let own = own_addresses(&layers, &mut reader.problems);
         let policy = policy(&mut reader);
         let redirects = policy
@@ -130,6 +131,7 @@ impl Config {
                 no_redirects: reader.flag("vault-disable-redirects"),
                 own,
                 redirects,
+                nameservers: Nameservers::System,
                 tls_dirs: policy
                     .allowed_tls_dirs
                     .clone()
@@ -191,6 +193,16 @@ fn provider_name(reader: &mut values::Reader<'_>, sources: &Sources) -> String {
         );
     }
     name
+}
+
+/// The connection settings of each source; that SRV records count is said in all of them or in none.
+fn layers(reader: &mut values::Reader<'_>, sources: &Sources) -> Vec<Layer> {
+    let srv_lookup = reader.flag("vault-srv-lookup");
+    let mut layers = sources.layers(&mut reader.problems);
+    for layer in &mut layers {
+        layer.srv_lookup = srv_lookup;
+    }
+    layers
 }
 
 fn endpoint(reader: &mut values::Reader<'_>, name: &str) -> PathBuf {

@@ -13,6 +13,8 @@ pub mod authority;
 pub mod cli;
 /// File < environment < flags, one `Config`, all problems together.
 pub mod config;
+/// SRV records, asked of nameservers.
+pub mod dns;
 /// Events on pods whose republishes fail, behind a queue.
 pub mod events;
 /// The Kubernetes API, off the mount path.

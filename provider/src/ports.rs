@@ -1,10 +1,14 @@
-//! What the provider needs from outside besides stores: tokens, the version key, Events, time and luck.
+//! What the provider needs from outside besides stores: tokens, the version key, Events, SRV records, time
+//! and luck.
 //!
 //! Small traits in our own types, so that tests and the command line can stand in for a cluster.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use coffer_provider_core::fault::Fault;
 use coffer_provider_core::params::Pod;
+use coffer_provider_core::target::SrvRecord;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -51,6 +55,25 @@ pub enum NotWritten {
     /// Anything else.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Looks up SRV records.
+#[async_trait]
+pub trait SrvLookup: Send + Sync {
+    /// The records of a name. The caller limits the time, and remembers the answer.
+    ///
+    /// # Errors
+    /// Why nobody knows, as a fragment. That there are none is an answer and no error.
+    async fn lookup(&self, name: &str) -> Result<SrvAnswer, String>;
+}
+
+/// What is known of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SrvAnswer {
+    /// Its records; empty if it has none.
+    pub records: Vec<SrvRecord>,
+    /// How long they are good for.
+    pub ttl: Duration,
 }
 
 /// Clocks and randomness, passed in so that tests decide.

@@ -379,7 +379,7 @@ fn redirects_follow_the_environment() -> Result<()> {
     })
 }
 
-/// §5 VAULT_AGENT_ADDR, §5 VAULT_TOKEN, §5 VAULT_SRV_LOOKUP, D16: without effect, and warned about
+/// §5 VAULT_AGENT_ADDR, §5 VAULT_TOKEN, D16: without effect, and warned about
 #[test]
 fn variables_that_must_not_count_are_warned_about() -> Result<()> {
     run(async {
@@ -388,7 +388,6 @@ fn variables_that_must_not_count_are_warned_about() -> Result<()> {
         let environment = [
             ("VAULT_AGENT_ADDR", NOWHERE),
             ("VAULT_TOKEN", "canary-token"),
-            ("VAULT_SRV_LOOKUP", "true"),
         ];
         let mut provider = provider_as("vault", &[], &environment).await?;
         let told = failure(

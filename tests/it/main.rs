@@ -64,6 +64,8 @@ mod shutdown;
 mod signs;
 /// The socket's file.
 mod socket;
+/// Addresses that are found by SRV records.
+mod srv;
 /// The last good bytes of running pods.
 mod stale;
 /// Statuses that speak of the store as a whole, and what is tried again.

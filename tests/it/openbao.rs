@@ -213,6 +213,9 @@ const VARIABLES: &[(&str, [&str; 2], Shown)] = &[
     ("DISABLE_REDIRECTS", ["true", "false"], |c| {
         c.http_rules.no_redirects.to_string()
     }),
+    ("SRV_LOOKUP", ["true", "false"], |c| {
+        layer(c).srv_lookup.to_string()
+    }),
 ];
 
 /// The connection settings of the environment, above those of the file.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use coffer_provider::dns::Nameservers;
 use coffer_tests::driver::{Class, Driver, MountOutcome, Pod, Volume};
 use coffer_tests::fixture::directory;
 use coffer_tests::in_process::InProcess;
@@ -158,25 +159,31 @@ pub(crate) struct Simulation {
 async fn in_process(
     store: &ScriptedStore,
     jwks: &Path,
+    nameservers: Nameservers,
     options: &[(&str, &str)],
 ) -> Result<InProcess> {
     let jwks = jwks.to_str().context("a directory that is not UTF-8")?;
     let address = store.address();
     let mut all = vec![("vault-addr", address.as_str()), ("jwks-file", jwks)];
     all.extend(options);
-    InProcess::start(&all).await
+    InProcess::asking(nameservers, &all).await
 }
 
 impl Simulation {
     /// A store with `k` = `v` at `secret/data/a`, and a provider with further options.
     pub(crate) async fn set(options: &[(&str, &str)]) -> Result<Self> {
+        Self::asking(Nameservers::System, options).await
+    }
+
+    /// The same with SRV records of nameservers that the machine does not know.
+    pub(crate) async fn asking(nameservers: Nameservers, options: &[(&str, &str)]) -> Result<Self> {
         let store = ScriptedStore::start().await?;
         store.put("secret/data/a", json!({"k": "v"}));
         let issuer = JwtAuth::new("https://issuer.example")?;
         let place = directory("jwks")?;
         let jwks = place.path().join("jwks.json");
         std::fs::write(&jwks, issuer.jwks().to_string())?;
-        let provider = in_process(&store, &jwks, options).await?;
+        let provider = in_process(&store, &jwks, nameservers, options).await?;
         Ok(Self {
             store,
             issuer,
@@ -187,7 +194,8 @@ impl Simulation {
 
     /// Another provider with the same store, which remembers nothing.
     pub(crate) async fn restarted(&self, options: &[(&str, &str)]) -> Result<InProcess> {
-        in_process(&self.store, &self.keys.path().join("jwks.json"), options).await
+        let jwks = self.keys.path().join("jwks.json");
+        in_process(&self.store, &jwks, Nameservers::System, options).await
     }
 
     /// A volume of a new pod of an account, with a token that outlives every simulation.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use coffer_proto::v1alpha1::MountRequest;
 use coffer_provider::config::{Config, Sources};
+use coffer_provider::dns::Nameservers;
 use coffer_provider::metrics::{BuildInfo, Metrics};
 use coffer_provider::mounter::Mounted;
 use coffer_provider::ports::Chance;
@@ -96,6 +97,14 @@ impl InProcess {
     /// # Errors
     /// When the options cannot be used.
     pub async fn start(options: &[(&str, &str)]) -> Result<Self> {
+        Self::asking(Nameservers::System, options).await
+    }
+
+    /// The same with SRV records of nameservers that the machine does not know.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn asking(nameservers: Nameservers, options: &[(&str, &str)]) -> Result<Self> {
         let flags = [("kubeconfig", "off")]
             .iter()
             .chain(options)
@@ -106,7 +115,8 @@ impl InProcess {
             ..Sources::default()
         };
         let told = |problems: Vec<_>| anyhow!("{problems:?}");
-        let config = Config::read(&sources).map_err(told)?;
+        let mut config = Config::read(&sources).map_err(told)?;
+        config.http_rules.nameservers = nameservers;
         let metrics = Arc::new(Metrics::new(
             BuildInfo::default(),
             config.http_rules.own.len(),

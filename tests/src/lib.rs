@@ -6,6 +6,8 @@
 
 /// A real kube-apiserver with etcd.
 pub mod apiserver;
+/// A nameserver whose every answer a test decides, in process.
+pub mod dns;
 /// Plays the Secrets Store CSI driver and kubelet against a provider's socket.
 pub mod driver;
 /// Directories, ports and waiting.

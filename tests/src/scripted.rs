@@ -124,6 +124,12 @@ impl ScriptedStore {
         format!("http://{}", self.address)
     }
 
+    /// The port of loopback that it listens on.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Adds a rule; of several that answer, the last one added does. None leaves the request to the others.
     pub fn rule(&self, rule: impl Fn(&Arrived) -> Option<Reply> + Send + Sync + 'static) {
         self.shared.state().rules.push(Arc::new(rule));

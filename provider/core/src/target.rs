@@ -6,9 +6,11 @@
 
 mod address;
 mod addresses;
+mod srv;
 
 pub use address::{Address, BadAddress};
 pub use addresses::{Addresses, MAX_ADDRESSES};
+pub use srv::SrvRecord;
 
 use crate::problem::{Problem, shown};
 
@@ -37,6 +39,9 @@ pub struct Layer {
     pub server_name: String,
     /// Accept any certificate. `false` cannot undo a `true` of a lower layer.
     pub skip_verify: bool,
+    /// SRV records say where the store of an address without a port is. Once said it holds for the
+    /// addresses of all layers; a class cannot say it.
+    pub srv_lookup: bool,
 }
 
 /// Which certificates are trusted.
@@ -99,7 +104,12 @@ impl Layer {
             layer.apply_tls(&mut tls, &mut problems);
         }
         check_header("vaultNamespace", namespace, &mut problems);
-        match Addresses::parse("vaultAddress", address) {
+        let addresses = if layers.iter().any(|layer| layer.srv_lookup) {
+            Addresses::parse_by_srv("vaultAddress", address)
+        } else {
+            Addresses::parse("vaultAddress", address)
+        };
+        match addresses {
             Ok(address) if problems.is_empty() => {
                 let namespace = namespace.trim_matches('/');
                 Ok(Target {
@@ -129,6 +139,7 @@ impl Layer {
             client_key,
             server_name,
             skip_verify,
+            srv_lookup: _,
         } = self;
         *skip_verify
             || [
@@ -227,6 +238,20 @@ mod tests {
         assert_eq!(target.namespace.as_deref(), Some("env"));
         assert_eq!(target.tls.ca, Ca::Directory("/class.d".to_owned()));
         assert!(target.tls.skip_verify, "false cannot undo true");
+    }
+
+    #[test]
+    fn srv_records_count_for_the_addresses_of_all_layers_once_one_says_so() {
+        let operator = layer(|l| l.srv_lookup = true);
+        let class = layer(|l| l.address = "https://vault, https://other:8200".to_owned());
+        let target = Layer::resolve(&[&operator, &class]).unwrap();
+        assert_eq!(
+            target.address.to_string(),
+            "https://vault, https://other:8200"
+        );
+        assert!(target.address.are_by_srv() && !operator.has_tls());
+        let without = Layer::resolve(&[&Layer::default(), &class]).unwrap();
+        assert!(!without.address.are_by_srv());
     }
 
     #[test]

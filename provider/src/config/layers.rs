@@ -28,13 +28,12 @@ const LONG_NAME_TYPO: usize = 3;
 const OWN_PREFIX: &str = "COFFER_";
 
 /// Variables of the peers that change nothing here, and what to do instead.
-const WITHOUT_EFFECT: [(&str, &str); 3] = [
+const WITHOUT_EFFECT: [(&str, &str); 2] = [
     (
         "AGENT_ADDR",
         "no Agent is needed: set vaultAddress or --vault-addr",
     ),
     ("TOKEN", "every pod logs in as itself"),
-    ("SRV_LOOKUP", "name the store's port in its address"),
 ];
 
 impl Sources {
@@ -225,6 +224,8 @@ fn layer(values: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Laye
         client_key: text("vault-tls-client-key"),
         server_name: text("vault-tls-server-name"),
         skip_verify,
+        // One setting over all sources: unlike the others here, a flag's `false` undoes it.
+        srv_lookup: false,
     }
 }
 

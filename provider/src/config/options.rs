@@ -244,6 +244,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         "false",
         "Follow no redirect at all",
     ),
+    peer(
+        "vault-srv-lookup",
+        &[],
+        Bool,
+        "SRV_LOOKUP",
+        "false",
+        "Find host and port of an address without a port by the SRV records _http._tcp.<host>",
+    ),
     option(
         "provider-name",
         Text,

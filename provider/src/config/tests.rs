@@ -234,6 +234,7 @@ fn the_peers_limits_are_honoured_within_ours() {
         ("VAULT_HEADERS", r#"{"X-Team":"a"}"#),
         ("VAULT_PROXY_ADDR", "http://proxy:3128"),
         ("VAULT_DISABLE_REDIRECTS", "true"),
+        ("VAULT_SRV_LOOKUP", "true"),
     ];
     let config = config(&[], &environment, "");
     assert_eq!(
@@ -247,6 +248,7 @@ fn the_peers_limits_are_honoured_within_ours() {
         (&"a".parse().unwrap(), Some("http://proxy:3128"))
     );
     assert!(rules.no_redirects);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let strict = self::config(
         &["-vault-max-retries=0", "-vault-client-timeout=1s"],
         &[],
@@ -261,8 +263,30 @@ fn the_peers_limits_are_honoured_within_ours() {
         r#"-vault-headers={"X-Vault-Token":"t"}"#,
         "-vault-rate-limit=0",
         "-vault-proxy-addr=::",
+        "-vault-srv-lookup=maybe",
     ] {
         assert_eq!(problems(&[bad]).len(), 1, "{bad}");
+    }
+}
+
+#[test]
+fn addresses_are_found_by_srv_records_where_the_strongest_source_says_so() {
+    let (vault, bao) = (("VAULT_SRV_LOOKUP", "1"), ("BAO_SRV_LOOKUP", "false"));
+    let address = ("VAULT_ADDR", "https://vault");
+    let openbao = "-endpoint=/p/openbao.sock";
+    let flag = "-vault-srv-lookup=false";
+    for (arguments, environment, file, expected) in [
+        (&[][..], &[address][..], "", false),
+        (&[], &[address, vault], "", true),
+        (&["-vault-srv-lookup"], &[address], "", true),
+        (&[], &[address], "vault-srv-lookup: true", true),
+        (&[flag], &[address, vault], "", false),
+        (&[], &[address, vault, bao], "", true),
+        (&[openbao], &[address, vault, bao], "", false),
+    ] {
+        let config = config(arguments, environment, file);
+        let told = format!("{arguments:?} {environment:?} {file}");
+        assert_eq!(target(&config).address.are_by_srv(), expected, "{told}");
     }
 }
 
@@ -276,6 +300,7 @@ fn all_problems_are_told_together() {
         "--inflight=0",
         "--vault-addr=vault:8200",
         "--vault-tls-skip-verify=yes",
+        "--vault-srv-lookup=yes",
         "--vault-tls-client-cert=/c",
         "--hmac-source=file",
         "--allowed-addresses=nohost",
@@ -290,6 +315,7 @@ fn all_problems_are_told_together() {
         "--inflight",
         "vaultAddress",
         "vault-tls-skip-verify",
+        "--vault-srv-lookup",
         "vaultTLSClientCertPath",
         "--hmac-key-file",
         "--allowed-addresses",

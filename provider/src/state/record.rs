@@ -38,6 +38,9 @@ struct Document {
 struct TargetRecord {
     /// As it stands in a class: URLs, separated by commas.
     address: String,
+    /// Those without a port are found by SRV records. Absent in what earlier versions wrote.
+    #[serde(default)]
+    by_srv: bool,
     namespace: Option<String>,
     ca: CaRecord,
     client: Option<(String, String)>,
@@ -359,6 +362,7 @@ fn target_record(target: &Target) -> TargetRecord {
     } = target.clone();
     TargetRecord {
         address: address.to_string(),
+        by_srv: address.are_by_srv(),
         namespace,
         ca: match ca {
             Ca::System => CaRecord::System,
@@ -374,8 +378,13 @@ fn target_record(target: &Target) -> TargetRecord {
 
 /// None when the address cannot be read any more.
 fn target(record: TargetRecord) -> Option<Target> {
+    let address = if record.by_srv {
+        Addresses::parse_by_srv("address", &record.address)
+    } else {
+        Addresses::parse("address", &record.address)
+    };
     Some(Target {
-        address: Addresses::parse("address", &record.address).ok()?,
+        address: address.ok()?,
         namespace: record.namespace,
         tls: Tls {
             ca: match record.ca {

@@ -320,6 +320,7 @@ pub(super) fn origin(address: &Address) -> String {
             host,
             port,
             prefix: _,
+            by_srv: _,
         } => {
             format!("{}://{host}:{port}", if *https { "https" } else { "http" })
         }

@@ -5,6 +5,7 @@
 //! node. What an answer means to a Mount is not decided here, and no address is asked twice for one request.
 
 mod body;
+mod discovery;
 mod exchange;
 mod failover;
 mod failure;
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 use super::endpoint::Prepared;
 use super::rate::Rate;
 use super::retry::MAX_TRIES;
+use crate::dns::Nameservers;
 use crate::metrics::{Metrics, StoreOp};
 use crate::ports::Chance;
 
@@ -37,7 +39,8 @@ use queue::Queue;
 /// Limits of the process towards stores.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// DNS, TCP and TLS together. Kubelet waits two minutes; a dead host must be known long before.
+    /// DNS, TCP and TLS together; SRV records, where they are asked, have as long before. Kubelet waits two
+    /// minutes; a dead host must be known long before.
     pub connect: Duration,
     /// From the sent request to the head of the answer.
     pub first_byte: Duration,
@@ -88,6 +91,8 @@ pub struct HttpRules {
     pub proxy: Option<String>,
     /// Redirects are answers that cannot be used.
     pub no_redirects: bool,
+    /// Who is asked for SRV records of the addresses that are found by them.
+    pub nameservers: Nameservers,
     /// Directories beneath which TLS files are opened without following links out.
     pub tls_dirs: Vec<String>,
 }
@@ -286,6 +291,12 @@ impl Stores {
         self.exchange.limits().tries
     }
 
+    /// Where requests to an address go now: elsewhere than written if SRV records say so.
+    pub async fn located(&self, address: &Address) -> Address {
+        let located = self.exchange.locate(address).await;
+        located.unwrap_or_else(|| address.clone())
+    }
+
     /// Ends all probes. Requests can still be sent.
     pub async fn shut_down(&self) {
         self.health.shut_down().await;
@@ -305,10 +316,7 @@ impl Stores {
             Ok(admitted) => admitted,
             Err(fault) => return Asked::Failed(Failure::not_asked(server, fault)),
         };
-        let outcome = match prepared.at(&server.address) {
-            Ok(request) => self.exchange.send(server, request, call.op).await,
-            Err(fault) => Err(NoAnswer::never_sent(fault)),
-        };
+        let outcome = self.exchange.send(server, prepared, call.op).await;
         let writes = call.op == StoreOp::Write;
         match outcome {
             Ok(answer) => {

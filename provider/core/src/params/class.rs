@@ -282,6 +282,7 @@ impl<'a> Reader<'a> {
             client_key: self.text(Suffix::TlsClientKeyPath),
             server_name: self.text(Suffix::TlsServerName),
             skip_verify: self.skip_verify(),
+            srv_lookup: false,
         };
         if let Err(problems) = Layer::resolve(&[&layer]) {
             self.problems.extend(problems);

@@ -27,6 +27,22 @@ impl Addresses {
     /// The first thing wrong with the text, with `field` as its place: an entry that is empty, no
     /// address or there twice, or too many of them.
     pub fn parse(field: &str, text: &str) -> Result<Self, Problem> {
+        Self::read(field, text, Address::parse)
+    }
+
+    /// Reads them as [`Address::parse_by_srv`] reads one.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_by_srv(field: &str, text: &str) -> Result<Self, Problem> {
+        Self::read(field, text, Address::parse_by_srv)
+    }
+
+    fn read(
+        field: &str,
+        text: &str,
+        parse: fn(&str) -> Result<Address, BadAddress>,
+    ) -> Result<Self, Problem> {
         let problem = |what: String, remedy: &str| Problem::new(field, what, remedy);
         let mut found: Vec<Address> = Vec::new();
         for entry in text.split(',') {
@@ -42,7 +58,7 @@ impl Addresses {
                     "separate addresses by single commas",
                 ));
             }
-            let address = Address::parse(entry).map_err(|bad: BadAddress| {
+            let address = parse(entry).map_err(|bad| {
                 problem(
                     format!("\"{}\" {bad}", shown(entry)),
                     "write https://host:port, or unix:///path of a socket",
@@ -87,6 +103,12 @@ impl Addresses {
     #[must_use]
     pub const fn are_several(&self) -> bool {
         !self.others.is_empty()
+    }
+
+    /// Whether SRV records are asked for any of them.
+    #[must_use]
+    pub fn are_by_srv(&self) -> bool {
+        self.iter().any(Address::is_by_srv)
     }
 
     /// Host and port, or the path of the socket, of each: what a message shows.
@@ -147,6 +169,20 @@ mod tests {
             assert_eq!(addresses.are_several(), text.contains(','));
             assert_eq!(addresses.iter().next(), Some(addresses.first()));
         }
+    }
+
+    #[test]
+    fn srv_records_are_asked_for_each_address_on_its_own() {
+        let text = "https://a, https://b:443, unix:///s";
+        let addresses = Addresses::parse_by_srv("vaultAddress", text).unwrap();
+        assert_eq!(addresses.to_string(), text);
+        assert_eq!(addresses.place(), "a, b:443, /s");
+        let names: Vec<_> = addresses.iter().map(|address| address.srv_name()).collect();
+        assert_eq!(names, [Some("_http._tcp.a".to_owned()), None, None]);
+        assert!(addresses.are_by_srv());
+        assert!(!Addresses::parse("vaultAddress", text).unwrap().are_by_srv());
+        // With such records these two may be different servers.
+        assert!(Addresses::parse_by_srv("vaultAddress", "https://a,https://a:443").is_ok());
     }
 
     #[test]

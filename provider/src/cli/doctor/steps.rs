@@ -71,7 +71,7 @@ pub(super) async fn examine(
             let mut reached = Err("store");
             for address in target.address.iter() {
                 let only = Target {
-                    address: address.clone().into(),
+                    address: stores.located(address).await.into(),
                     ..target.clone()
                 };
                 let found = network::examine(stores, &only, proxied, steps).await;

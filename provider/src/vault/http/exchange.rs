@@ -1,7 +1,7 @@
 //! One exchange with one server: a request in, status and body out, at most one redirect between.
 //!
-//! Connections, phases, sizes, and where a token may be sent after a redirect. Which server is asked, and
-//! what its answer says of it, is decided by the caller.
+//! Connections, phases, sizes, where SRV records say that the server is, and where a token may be sent after
+//! a redirect. Which server is asked, and what its answer says of it, is decided by the caller.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,13 @@ use coffer_provider_core::target::{Address, Tls};
 use tokio::time::{Instant, timeout};
 
 use super::body::{BadBody, Buffers};
+use super::discovery::Discovery;
 use super::pool::{self, Pool};
 use super::{Answer, HttpLimits, HttpRules, NoAnswer, failure, redirect};
+use crate::dns::Dns;
 use crate::metrics::{Metrics, StoreOp, StoreStatus, Target as TargetLabel};
 use crate::ports::Chance;
+use crate::vault::endpoint::Prepared;
 use crate::vault::rate::Limiter;
 
 /// One address with the TLS settings it is reached by. Classes that differ in these do not share
@@ -31,10 +34,18 @@ pub(super) struct Exchange {
     pools: Mutex<HashMap<Server, Arc<Pool>>>,
     limits: HttpLimits,
     rules: HttpRules,
+    discovery: Discovery,
     buffers: Buffers,
     limiter: Option<Limiter>,
     chance: Arc<dyn Chance>,
     metrics: Arc<Metrics>,
+}
+
+/// What a request is counted as.
+#[derive(Clone, Copy)]
+struct Counted {
+    op: StoreOp,
+    target: TargetLabel,
 }
 
 /// The most pools that are kept: a node with more stores than this opens connections anew.
@@ -50,8 +61,10 @@ impl Exchange {
         chance: Arc<dyn Chance>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let dns = Arc::new(Dns::new(rules.nameservers));
         Self {
             pools: Mutex::default(),
+            discovery: Discovery::new(dns, limits.connect, Arc::clone(&chance)),
             limits,
             rules,
             buffers: Buffers::new(limits.buffered_bytes, limits.body_bytes),
@@ -65,17 +78,25 @@ impl Exchange {
         &self.limits
     }
 
-    /// Sends a request that is addressed to this server, and reads the whole answer.
+    /// Sends a request to this server, which may be where SRV records say, and reads the whole answer.
     pub(super) async fn send(
         &self,
         server: &Server,
-        request: http::Request<Vec<u8>>,
+        prepared: &Prepared,
         op: StoreOp,
     ) -> Result<Answer, NoAnswer> {
-        let answer = self.send_once(server, request.clone(), op).await?;
+        // Of a host that records lead to the operator's list knows nothing.
+        let counted = self.counted(op, &server.address);
+        let located = self.locate(&server.address).await.map(|address| Server {
+            address,
+            tls: server.tls.clone(),
+        });
+        let server = located.as_ref().unwrap_or(server);
+        let request = prepared.at(&server.address).map_err(NoAnswer::never_sent)?;
+        let answer = self.send_once(server, request.clone(), counted).await?;
         let location = redirect::location(&answer.0).filter(|_| !self.rules.no_redirects);
         let Some(location) = location else {
-            return self.read(answer, op, server).await;
+            return self.read(answer, counted, server).await;
         };
         let next = redirect::follow(&server.address, &location, |address| {
             self.may_redirect_to(address)
@@ -87,8 +108,15 @@ impl Exchange {
         };
         let mut request = request;
         *request.uri_mut() = next.uri;
-        let answer = self.send_once(&moved, request, op).await?;
-        self.read(answer, op, &moved).await
+        let counted = self.counted(op, &moved.address);
+        let answer = self.send_once(&moved, request, counted).await?;
+        self.read(answer, counted, &moved).await
+    }
+
+    /// Where SRV records say that the store is, or its host itself where there are none; none for an
+    /// address that leaves nothing open.
+    pub(super) async fn locate(&self, address: &Address) -> Option<Address> {
+        self.discovery.locate(address).await
     }
 
     /// The metric's label of an address.
@@ -107,7 +135,7 @@ impl Exchange {
         &self,
         server: &Server,
         mut request: http::Request<Vec<u8>>,
-        op: StoreOp,
+        counted: Counted,
     ) -> Result<(reqwest::Response, Instant), NoAnswer> {
         let client = self.client(server).await.map_err(NoAnswer::never_sent)?;
         if let Some(limiter) = &self.limiter {
@@ -123,14 +151,14 @@ impl Exchange {
             Ok(Err(error)) => failure::of_request(&error, server),
             Err(_) => failure::timed_out("first byte", self.limits.first_byte, server),
         };
-        self.count(op, StoreStatus::Error, server, started);
+        self.count(counted, StoreStatus::Error, started);
         Err(outcome)
     }
 
     async fn read(
         &self,
         (response, started): (reqwest::Response, Instant),
-        op: StoreOp,
+        counted: Counted,
         server: &Server,
     ) -> Result<Answer, NoAnswer> {
         let status = response.status().as_u16();
@@ -164,14 +192,18 @@ impl Exchange {
         } else {
             StoreStatus::Error
         };
-        self.count(op, label, server, started);
+        self.count(counted, label, started);
         outcome
     }
 
-    fn count(&self, op: StoreOp, status: StoreStatus, server: &Server, started: Instant) {
-        let label = self.label(&server.address);
+    fn counted(&self, op: StoreOp, address: &Address) -> Counted {
+        let target = self.label(address);
+        Counted { op, target }
+    }
+
+    fn count(&self, Counted { op, target }: Counted, status: StoreStatus, started: Instant) {
         self.metrics
-            .store_request(op, status, label, started.elapsed());
+            .store_request(op, status, target, started.elapsed());
     }
 
     /// When the first of the CA certificates in use ends, in Unix time.

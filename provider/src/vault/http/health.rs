@@ -294,12 +294,10 @@ impl Watch {
             namespace: None,
             tls: self.server.tls.clone(),
         };
-        let request =
-            endpoint::health(&target).and_then(|prepared| prepared.at(&self.server.address));
-        let is_well = match request {
-            Ok(request) => {
+        let is_well = match endpoint::health(&target) {
+            Ok(prepared) => {
                 let exchange = &self.tools.exchange;
-                let answer = exchange.send(&self.server, request, StoreOp::Probe).await;
+                let answer = exchange.send(&self.server, &prepared, StoreOp::Probe).await;
                 answer.is_ok_and(|answer| Sign::is_well_probed(answer.status))
             }
             Err(_) => false,

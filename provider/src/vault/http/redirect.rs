@@ -131,6 +131,26 @@ mod tests {
     }
 
     #[test]
+    fn the_host_that_srv_records_led_to_is_the_one_that_the_token_is_meant_for() {
+        let written = Address::parse_by_srv("https://vault").unwrap();
+        let node = written.moved_to("node-1.", 8200).unwrap();
+        for (location, expected) in [
+            ("/v1/a", Some("https://node-1:8200/v1/a")),
+            ("https://node-1:8200/v1/a", Some("https://node-1:8200/v1/a")),
+            ("http://node-1:8200/v1/a", None),
+            ("https://node-1/v1/a", None),
+            ("https://node-2:8200/v1/a", None),
+            ("https://vault/v1/a", None),
+        ] {
+            let next = follow(&node, location, |_| false).ok();
+            let uri = next.map(|next| next.uri.to_string());
+            assert_eq!(uri.as_deref(), expected, "{location}");
+        }
+        let known = follow(&node, "https://vault/v1/a", |to| to.same_server(&written));
+        assert!(known.is_ok(), "an address of the operator's own");
+    }
+
+    #[test]
     fn foreign_downgrading_and_senseless_redirects_are_refused() {
         for (location, expected) in [
             ("https://evil/v1/a", "not meant for that host"),

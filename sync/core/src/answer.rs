@@ -15,7 +15,8 @@ use crate::decide::{Failure, FailureKind, Refusal};
 pub struct Answer {
     /// The HTTP status; 0 when there was none: the connection or its deadline failed.
     pub code: u16,
-    /// `message` of the Status. It may quote keys and names, and one character of a docker value.
+    /// `message` of the Status. It may quote keys and names, and of a docker value one character, or a number that
+    /// is beyond a double.
     pub message: String,
     /// `reason` of each cause of the Status.
     pub causes: Vec<String>,
@@ -80,7 +81,7 @@ pub enum Next {
 }
 
 /// Phrases of the API server, with the kind each stands for where it comes under this code; 0 stands for all codes.
-const PHRASES: [(u16, &str, Kind); 12] = [
+const PHRASES: [(u16, &str, Kind); 13] = [
     // Unless the policy sets a reason of its own it answers 422 and not 403.
     (0, "is forbidden: ValidatingAdmissionPolicy", Kind::Policy),
     (0, "admission webhook", Kind::Policy),
@@ -101,6 +102,8 @@ const PHRASES: [(u16, &str, Kind); 12] = [
         Kind::TooLarge,
     ),
     (500, "failed to create typed patch object", Kind::Document),
+    // What a create or an update answers 400 to, as bad base64.
+    (500, "failed to convert new object", Kind::Document),
     (404, "namespaces ", Kind::NoNamespace),
 ];
 
@@ -130,10 +133,13 @@ impl Answer {
         }
     }
 
-    /// The manager that a conflict names, if it is one.
+    /// The manager that a conflict names, the first of several, if it is one.
     #[must_use]
     pub fn opponent(&self) -> Option<&str> {
-        let (_, rest) = self.message.split_once("conflict with \"")?;
+        // `conflict with "hand": .data.a`, and from two fields on `conflicts with "hand":` and a list.
+        let (_, rest) = ["conflict with \"", "conflicts with \""]
+            .into_iter()
+            .find_map(|words| self.message.split_once(words))?;
         rest.split_once('"').map(|(manager, _)| manager)
     }
 

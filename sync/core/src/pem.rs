@@ -62,6 +62,12 @@ pub(crate) fn blocks(text: &[u8]) -> Vec<Block<'_>> {
     blocks
 }
 
+/// The same for other readers than Go, who do not mind a CR at the very end: a file has one there whose last LF was
+/// cut off.
+pub(crate) fn lenient_blocks(text: &[u8]) -> Vec<Block<'_>> {
+    blocks(text.strip_suffix(b"\r").unwrap_or(text))
+}
+
 /// A block in PEM.
 pub(crate) fn write(label: &str, der: &[u8]) -> Zeroizing<Vec<u8>> {
     let encoded = Zeroizing::new(STANDARD.encode(der));
@@ -170,10 +176,13 @@ impl<'t> Reader<'t> {
 fn line_at(text: &[u8], at: usize) -> (&[u8], usize) {
     let rest = text.get(at..).unwrap_or_default();
     let (line, next) = match rest.iter().position(|byte| *byte == b'\n') {
-        Some(end) => (&rest[..end], at + end + 1),
+        // Only in front of its LF does a CR belong to the end of a line (`getLine` of encoding/pem).
+        Some(end) => {
+            let line = &rest[..end];
+            (line.strip_suffix(b"\r").unwrap_or(line), at + end + 1)
+        }
         None => (rest, text.len()),
     };
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
     (&line[..end.map_or(0, |end| end + 1)], next)
 }

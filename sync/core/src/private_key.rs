@@ -75,7 +75,7 @@ impl Curve {
 impl<'d> PrivateKey<'d> {
     /// Reads a key in whichever of the three forms it is.
     pub(crate) fn parse(der: &'d [u8]) -> Result<Self, KeyFault> {
-        let mut fields = Fields::of(der).ok_or(KeyFault::Unreadable)?;
+        let mut fields = Fields::at_start(der).ok_or(KeyFault::Unreadable)?;
         let version = fields.take(INTEGER).ok_or(KeyFault::Unreadable)?;
         match fields.next_tag() {
             Some(SEQUENCE) => pkcs8(fields),
@@ -180,7 +180,7 @@ fn pkcs8(mut fields: Fields<'_>) -> Result<PrivateKey<'_>, KeyFault> {
         Some("1.2.840.113549.1.1.1") => pkcs1(key),
         Some("1.2.840.10045.2.1") => {
             let curve = algorithm.oid();
-            let mut inner = Fields::of(key).ok_or(KeyFault::Unreadable)?;
+            let mut inner = Fields::at_start(key).ok_or(KeyFault::Unreadable)?;
             inner.take(INTEGER).ok_or(KeyFault::Unreadable)?;
             sec1(inner, curve)
         }
@@ -232,6 +232,12 @@ impl<'d> Fields<'d> {
         let mut outer = Self(der);
         let fields = outer.take(SEQUENCE)?;
         outer.0.is_empty().then_some(Self(fields))
+    }
+
+    /// The fields of the sequence that these bytes start with. Go passes over what follows PKCS#8 and SEC1, and
+    /// refuses it behind PKCS#1 (`crypto/x509/pkcs8.go`, `sec1.go`, `pkcs1.go`).
+    fn at_start(der: &'d [u8]) -> Option<Self> {
+        Self(der).take(SEQUENCE).map(Self)
     }
 
     fn next_tag(&self) -> Option<u8> {

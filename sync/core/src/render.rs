@@ -50,7 +50,8 @@ pub struct Parts<B> {
     pub immutable: bool,
 }
 
-/// The Secret that would be written.
+/// The Secret that would be written. Clones share its values.
+#[derive(Clone)]
 pub struct Rendered<B> {
     /// Its namespace.
     pub namespace: String,

@@ -96,6 +96,11 @@ fn refused_writes_are_told_apart() {
             "failed to create typed patch object (ns/db; /v1, Kind=Secret): .x: field not declared in schema",
             Kind::Document,
         ),
+        (
+            500,
+            "failed to convert new object (ns/db; /v1, Kind=Secret) to proper version: unable to convert unstructured object to /v1, Kind=Secret: error decoding from json: illegal base64 data at input byte 0",
+            Kind::Document,
+        ),
         (413, "Request entity too large", Kind::TooLarge),
         (429, "too many requests", Kind::Throttled),
         (503, "etcd leader changed", Kind::Unavailable),
@@ -114,11 +119,13 @@ fn refused_writes_are_told_apart() {
 /// Sync §8: the event of a repair, and `Contested`, name the other manager.
 #[test]
 fn a_conflict_names_its_manager() {
-    let conflict = answer(
-        409,
-        "Apply failed with 2 conflicts: conflict with \"hand\" using v1: .data.a",
-    );
-    assert_eq!(conflict.opponent(), Some("hand"));
+    for message in [
+        "Apply failed with 1 conflict: conflict with \"hand\" using v1: .data.a",
+        "Apply failed with 2 conflicts: conflicts with \"hand\":\n- .data.a\n- .data.b",
+        "Apply failed with 2 conflicts: conflicts with \"hand\" using v1:\n- .data.a\nconflicts with \"third\" using v1:\n- .metadata.labels.z",
+    ] {
+        assert_eq!(answer(409, message).opponent(), Some("hand"), "{message}");
+    }
     assert_eq!(answer(409, "x").opponent(), None);
 }
 

@@ -76,7 +76,7 @@ fn take_apart(work: &mut Work) {
         return;
     }
     let file = crt.clone();
-    let blocks = pem::blocks(file.expose());
+    let blocks = pem::lenient_blocks(file.expose());
     let key = blocks.iter().find(|block| block.is_private_key());
     let certificates: Vec<Pem> = certificates(&blocks);
     if let Some(key) = key.filter(|_| !certificates.is_empty()) {
@@ -123,7 +123,7 @@ fn from_file(work: &mut Work, input: &str) {
 }
 
 fn from_pem(text: &[u8]) -> Result<Bundle, TlsFault> {
-    let blocks = pem::blocks(text);
+    let blocks = pem::lenient_blocks(text);
     let (key_der, key_text) = key(&blocks)?;
     Ok(Bundle {
         certificates: certificates(&blocks),
@@ -174,15 +174,15 @@ fn from_json(text: &[u8]) -> Result<Bundle, TlsFault> {
     let (Some(certificate), Some(private_key)) = (text("certificate"), text("private_key")) else {
         return Err(TlsFault::Json);
     };
-    let (key_der, key_text) = key(&pem::blocks(private_key.as_bytes()))?;
+    let (key_der, key_text) = key(&pem::lenient_blocks(private_key.as_bytes()))?;
     let chain = answer.member("ca_chain").and_then(Json::elements);
     let chain = chain.unwrap_or_default().into_iter().filter_map(Json::text);
-    let mut all = certificates(&pem::blocks(certificate.as_bytes()));
+    let mut all = certificates(&pem::lenient_blocks(certificate.as_bytes()));
     for issuer in chain {
-        all.extend(certificates(&pem::blocks(issuer.as_bytes())));
+        all.extend(certificates(&pem::lenient_blocks(issuer.as_bytes())));
     }
     let issuing = text("issuing_ca").unwrap_or_default();
-    let issuing = certificates(&pem::blocks(issuing.as_bytes()));
+    let issuing = certificates(&pem::lenient_blocks(issuing.as_bytes()));
     let issuer = issuing.first().map(|pem| Pem {
         der: pem.der.clone(),
         text: pem.text.clone(),

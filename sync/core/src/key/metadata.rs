@@ -31,8 +31,7 @@ pub enum MetadataFault {
     Value,
 }
 
-/// Whether the API server takes this as the key of a label or annotation (a *qualified name*). Keys of
-/// annotations it judges in lower case, so their prefix may be in upper case: lower them before.
+/// Whether the API server takes this as the key of a label (a *qualified name*).
 ///
 /// # Errors
 /// When it answers 422 to it.
@@ -50,6 +49,19 @@ pub fn check_key(key: &str) -> Result<(), MetadataFault> {
     } else {
         Err(MetadataFault::NamePart)
     }
+}
+
+/// Whether the API server takes this as the key of an annotation: a qualified name in whatever case. It lowers
+/// the key as Go's `strings.ToLower` does, one character for one: of `İ` there remains a plain `i`.
+///
+/// # Errors
+/// When it answers 422 to it.
+pub fn check_annotation_key(key: &str) -> Result<(), MetadataFault> {
+    let lower: String = key
+        .chars()
+        .filter_map(|character| character.to_lowercase().next())
+        .collect();
+    check_key(&lower)
 }
 
 /// Whether the API server takes this as the value of a label.
@@ -78,7 +90,7 @@ pub fn annotations_bytes(annotations: &BTreeMap<String, String>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{MetadataFault, check_key, check_label_value};
+    use super::{MetadataFault, check_annotation_key, check_key, check_label_value};
 
     /// Section 2, row "annotations and labels": key syntax.
     #[test]
@@ -107,6 +119,22 @@ mod tests {
             (&format!("{}/x", "a".repeat(254)), MetadataFault::Prefix),
         ] {
             assert_eq!(check_key(refused), Err(fault), "{refused}");
+        }
+    }
+
+    /// Section 2, row "annotations and labels": the server lowers keys of annotations first, as Go does.
+    #[test]
+    fn keys_of_annotations_may_be_in_upper_case() {
+        for taken in [
+            "Upper.RS/x",
+            "\u{130}",
+            "\u{130}.rs/a\u{130}",
+            "\u{212a}.rs/x",
+        ] {
+            assert_eq!(check_annotation_key(taken), Ok(()), "{taken}");
+        }
+        for refused in ["A B", "\u{c9}", "UPPER_RS/x"] {
+            assert!(check_annotation_key(refused).is_err(), "{refused}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-use super::{blocks, write};
+use super::{blocks, lenient_blocks, write};
 
 const ONE: &str = "-----BEGIN X-----\nAQID\n-----END X-----";
 
@@ -47,6 +47,7 @@ fn what_is_no_pem_to_go_is_none_here() {
         ONE.replace('\n', "\n  ").replacen("-----", "  -----", 1),
         ONE.replace('\n', "\r"),
         format!("\u{feff}{ONE}"),
+        format!("{ONE}\r"),
         format!("{ONE}{ONE}"),
         ONE.replace("END X", "END Y"),
         ONE.replace("AQID", "AQ*D"),
@@ -56,6 +57,13 @@ fn what_is_no_pem_to_go_is_none_here() {
     ] {
         assert_eq!(found(&text), Vec::<String>::new(), "{text:?}");
     }
+}
+
+#[test]
+fn a_file_that_lost_its_last_line_feed_has_blocks_for_others_than_go() {
+    let text = format!("{}\r", ONE.replace('\n', "\r\n"));
+    assert_eq!(blocks(text.as_bytes()).len(), 0);
+    assert_eq!(lenient_blocks(text.as_bytes()).len(), 1);
 }
 
 #[test]

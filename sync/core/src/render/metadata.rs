@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{MOST_ANNOTATIONS, OUR_ANNOTATIONS, Refused, Rule};
-use crate::key::metadata::{check_key, check_label_value};
+use crate::key::metadata::{check_annotation_key, check_key, check_label_value};
 use crate::options::names::{DRIVER_LABEL, PREFIX, UPSTREAM_LABEL};
 use crate::problem::{Problem, shown};
 
@@ -19,7 +19,9 @@ pub(super) fn check(
         if reserved(key) || key == DRIVER_LABEL {
             refused.push(ours(Rule::Label, "labels", key));
         }
-        syntax("metadata.labels", key, &mut refused);
+        if check_key(key).is_err() {
+            refused.push(syntax("metadata.labels", key));
+        }
         if value.len() > 63 {
             let what = "must be no more than 63 characters";
             refused.push(server(
@@ -41,8 +43,9 @@ pub(super) fn check(
         if reserved(key) {
             refused.push(ours(Rule::Annotation, "annotations", key));
         }
-        // The API server lowers annotation keys before it looks at their syntax.
-        syntax("metadata.annotations", &key.to_lowercase(), &mut refused);
+        if check_annotation_key(key).is_err() {
+            refused.push(syntax("metadata.annotations", key));
+        }
     }
     let bytes: usize = annotations
         .iter()
@@ -76,9 +79,7 @@ fn server(field: impl Into<String>, what: &str, remedy: &str) -> Refused {
     }
 }
 
-fn syntax(field: &str, key: &str, refused: &mut Vec<Refused>) {
-    if check_key(key).is_err() {
-        let what = format!("Invalid value: \"{}\": {NAME_PART}", shown(key));
-        refused.push(server(field, &what, "correct the key"));
-    }
+fn syntax(field: &str, key: &str) -> Refused {
+    let what = format!("Invalid value: \"{}\": {NAME_PART}", shown(key));
+    server(field, &what, "correct the key")
 }

@@ -34,7 +34,7 @@ enum Form {
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let field = data_field(SSH_PRIVATEKEY);
     let value = subject.value(SSH_PRIVATEKEY).unwrap_or_default();
-    let blocks = pem::blocks(value);
+    let blocks = pem::lenient_blocks(value);
     let block = blocks.iter().find(|block| block.is_private_key());
     match block.map_or_else(|| without_key(value, &blocks), |block| form(value, block)) {
         Form::Usable { weakness } => {

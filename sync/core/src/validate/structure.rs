@@ -53,8 +53,7 @@ fn check_labels(subject: &Subject<'_>, findings: &mut Findings) {
 
 fn check_annotations(subject: &Subject<'_>, findings: &mut Findings) {
     for annotation in subject.annotations.keys() {
-        // The API server judges the key in lower case.
-        if let Err(fault) = metadata::check_key(&annotation.to_lowercase()) {
+        if let Err(fault) = metadata::check_annotation_key(annotation) {
             let field = format!("metadata.annotations[{}]", shown(annotation));
             let what = fault.to_string();
             findings.add(

@@ -98,6 +98,7 @@ fn line_ends_matter_in_openssh_format_only() {
     let pkcs1 = text(fixture!("leaf.pkcs1.key"));
     ssh(pkcs1.trim_end()).tells(&[]);
     ssh(pkcs1.replace('\n', "\r\n")).tells(&[]);
+    ssh(format!("{}\r", pkcs1.trim_end().replace('\n', "\r\n"))).tells(&[]);
 }
 
 /// 4.6 `ssh.weak`.

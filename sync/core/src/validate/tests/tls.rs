@@ -6,6 +6,7 @@ use rcgen::{
 };
 
 use super::{Case, fixture};
+use crate::pem;
 use crate::secret_type::SecretType;
 use crate::validate::Check;
 
@@ -96,6 +97,9 @@ fn what_is_no_pem_is_told_for_both_halves() {
     }
     tls(format!("\u{feff}{crt}"), &key).tells(&[Check::TlsPem, Check::ValueBom]);
     tls(&crt, format!("\u{feff}{key}")).tells(&[Check::TlsKeyFormat, Check::ValueBom]);
+    let cut = |pem: &str| format!("{}\r", pem.trim_end().replace('\n', "\r\n"));
+    tls(cut(&crt), &key).tells(&[Check::TlsPem]);
+    tls(&crt, cut(&key)).tells(&[Check::TlsKeyFormat]);
 }
 
 /// 4.7: a check whose precondition fails counts as failed, and only the cause is told.
@@ -182,6 +186,38 @@ fn a_damaged_rsa_key_is_told() {
     let case = tls(crt, damaged);
     case.tells(&[Check::TlsKeyFormat]);
     assert!(case.texts(Check::TlsKeyFormat).contains("damaged"));
+}
+
+/// Go passes over bytes behind PKCS#8 and SEC1, not over those behind PKCS#1.
+#[test]
+fn bytes_behind_a_key_are_judged_as_go_does() {
+    let longer = |key: &[u8], label: &str| {
+        let blocks = pem::blocks(key);
+        let block = blocks.iter().find(|block| block.is_private_key()).unwrap();
+        pem::write(label, &[block.der.as_slice(), b"\0"].concat()).to_vec()
+    };
+    for (crt, key, label, expected) in [
+        (
+            fixture!("leaf.crt"),
+            fixture!("leaf.key"),
+            "PRIVATE KEY",
+            &[][..],
+        ),
+        (
+            fixture!("p256.crt"),
+            fixture!("p256.sec1.key"),
+            "EC PRIVATE KEY",
+            &[][..],
+        ),
+        (
+            fixture!("leaf.crt"),
+            fixture!("leaf.pkcs1.key"),
+            "RSA PRIVATE KEY",
+            &[Check::TlsKeyFormat][..],
+        ),
+    ] {
+        tls(crt, longer(key, label)).tells(expected);
+    }
 }
 
 /// 4.7, rows "swapped" and "TRUSTED CERTIFICATE or CSR".

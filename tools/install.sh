@@ -104,23 +104,28 @@ pinned() {
 
 install_cluster() {
     if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
-        for program in kube-apiserver etcd; do
+        for program in kube-apiserver etcd kube-controller-manager; do
             [ -x "$KUBEBUILDER_ASSETS/$program" ] || fail "KUBEBUILDER_ASSETS is set but holds no $program: $KUBEBUILDER_ASSETS"
         done
-        say "kube-apiserver and etcd are in KUBEBUILDER_ASSETS"
+        say "kube-apiserver, kube-controller-manager and etcd are in KUBEBUILDER_ASSETS"
         return
     fi
     need_go "kube-apiserver"
     key=$(go_key "$root/tests/cluster" go.mod go.sum)
-    if fresh cluster "$key" "$tools/bin/kube-apiserver" "$tools/bin/etcd"; then say "kube-apiserver and etcd are there"; return; fi
+    if fresh cluster "$key" "$tools/bin/kube-apiserver" "$tools/bin/kube-controller-manager" "$tools/bin/etcd"; then
+        say "kube-apiserver, kube-controller-manager and etcd are there"
+        return
+    fi
     pinned k8s.io/kubernetes "$KUBERNETES_VERSION"
     pinned go.etcd.io/etcd/server/v3 "$ETCD_VERSION"
     # Without a version of its own the server says v0.0.0, and Helm refuses every chart with a kubeVersion.
     release=${KUBERNETES_VERSION%.*}
     stamp=k8s.io/component-base/version
     go_build tests/cluster go.etcd.io/etcd/server/v3 "" etcd
-    go_build tests/cluster k8s.io/kubernetes/cmd/kube-apiserver \
-        "-X $stamp.gitVersion=v$KUBERNETES_VERSION -X $stamp.gitMajor=${release%.*} -X $stamp.gitMinor=${release#*.}" kube-apiserver
+    for program in kube-apiserver kube-controller-manager; do
+        go_build tests/cluster k8s.io/kubernetes/cmd/$program \
+            "-X $stamp.gitVersion=v$KUBERNETES_VERSION -X $stamp.gitMajor=${release%.*} -X $stamp.gitMinor=${release#*.}" $program
+    done
     stamped cluster "$key"
 }
 

@@ -1,9 +1,14 @@
 //! A real kube-apiserver with its etcd, without controllers and nodes.
 //!
 //! The programs come from `$KUBEBUILDER_ASSETS`, else from `.tools/bin`; the flags and what is not to be
-//! expected of such a server stand in `tests/cluster/README.md`. Objects are made in `objects`.
+//! expected of such a server stand in `tests/cluster/README.md`. Objects are made in `objects`, those of the
+//! repository's YAML files in `manifests`.
 
+mod controllers;
+mod manifests;
 mod objects;
+
+pub use controllers::Controllers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,11 +152,17 @@ impl ApiServer {
         verb: &str,
         resource: &str,
     ) -> Result<bool> {
-        let attributes = serde_json::from_value(
-            json!({"namespace": namespace, "verb": verb, "resource": resource}),
-        )?;
+        let attributes = json!({"namespace": namespace, "verb": verb, "resource": resource});
+        Self::reviewed(client, &attributes).await
+    }
+
+    /// The same for any `resourceAttributes` of a review, as with a group or a name.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn reviewed(client: Client, attributes: &Value) -> Result<bool> {
         let spec = SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(attributes),
+            resource_attributes: Some(serde_json::from_value(attributes.clone())?),
             ..Default::default()
         };
         let review = SelfSubjectAccessReview {

@@ -20,10 +20,15 @@ pub mod provider;
 pub mod proxy;
 /// A store whose every answer a test decides, in process.
 pub mod scripted;
+/// The real controller binary as a process.
+pub mod syncer;
 /// Certificates for servers and clients, and the one crypto provider.
 pub mod tls;
 /// A real OpenBao or Vault, and the identities that log in to it.
 pub mod vault;
+
+/// A provider of any vendor, whose every answer a test decides, in process.
+pub mod vendor;
 
 /// The measurements of `make bench`.
 pub mod bench;

@@ -29,11 +29,12 @@ const IMPURE: [&str; 17] = [
 ];
 
 /// Which members a member may use in what ships. The harness may use all.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("proto", &[]),
     ("provider/core", &["coffer-proto"]),
     ("provider", &["coffer-proto", "coffer-provider-core"]),
     ("sync/core", &["coffer-proto"]),
+    ("sync", &["coffer-proto", "coffer-sync-core"]),
 ];
 /// The members that do no I/O, by directory and package.
 const CORES: [(&str, &str); 2] = [

@@ -5,6 +5,8 @@
 
 /// What crates may depend on.
 mod dependencies;
+/// The chart's manifests.
+mod manifests;
 /// The papers: links, changelog, names that must not stand anywhere.
 mod papers;
 /// Shape of Rust files.

@@ -1,0 +1,36 @@
+//! From what was typed to an exit code: 0 fine, 1 findings, 2 usage, 3 could not be done or checked, 64 bad
+//! configuration. Everything else is in the library.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use coffer_sync::cli;
+use coffer_sync::config::parse_arguments;
+
+fn main() -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let invocation = match parse_arguments(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match cli::run(&invocation, environment) {
+        Ok(done) => {
+            let _ = std::io::stdout().write_all(done.text.as_bytes());
+            ExitCode::from(done.code)
+        }
+        Err(failed) => {
+            let _ = writeln!(std::io::stderr(), "{}", failed.text.trim_end());
+            ExitCode::from(failed.code)
+        }
+    }
+}

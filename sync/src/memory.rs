@@ -1,0 +1,108 @@
+//! What is kept of one object between its rounds: a few hundred bytes, never a value.
+//!
+//! After a restart of the controller it begins with what the source's status tells.
+
+use coffer_sync_core::answer::Before;
+use coffer_sync_core::condition::{READY, Status, Told};
+use coffer_sync_core::decide::{History, Present, Revision, Target, Written};
+use coffer_sync_core::fingerprint::Fingerprint;
+use jiff::Timestamp;
+
+use crate::cluster::Seen;
+
+/// The memory of one object.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The Secret as it was seen last.
+    pub target: Target,
+    /// Its name: that of a version where there are versions.
+    pub target_name: String,
+    /// What was known of it before the next write.
+    pub before: Option<Before>,
+    /// What happened.
+    pub history: History,
+    /// The status as it was written.
+    pub status: Status,
+    /// What was told by Events.
+    pub told: Told,
+    /// The last fetch that ended in a verified Secret.
+    pub last_success: Option<Timestamp>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Rounds in a row in which a pair did not match.
+    pub half_reads: u32,
+    /// Of which content an Event said that it expires soon.
+    pub expiring: Option<Fingerprint>,
+    /// Of which revision an Event named unknown options.
+    pub unknown_told: Option<Revision>,
+    /// When the content stops being of use.
+    pub expires: Option<Timestamp>,
+}
+
+impl Memory {
+    /// What the status of a source tells. The options are taken as they are now, if the spec is the one that was
+    /// written.
+    #[must_use]
+    pub fn new(status: Status, revision: Revision) -> Self {
+        let generation = status
+            .conditions
+            .get(READY)
+            .map(|ready| ready.observed_generation);
+        let written = status.sync_hash.as_deref().and_then(Fingerprint::parse);
+        let written = written.map(|fingerprint| Written {
+            fingerprint,
+            revision: Revision {
+                generation: generation.unwrap_or_default(),
+                options: revision.options,
+            },
+        });
+        Self {
+            target: Target::Unknown,
+            target_name: String::new(),
+            before: None,
+            history: History {
+                written,
+                ..History::default()
+            },
+            last_success: status.last_success,
+            status,
+            told: Told::default(),
+            failures: 0,
+            half_reads: 0,
+            expiring: None,
+            unknown_told: None,
+            expires: None,
+        }
+    }
+
+    /// Whether the Secret was written before, by this process or another.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.last_success.is_some() || self.history.written.is_some()
+    }
+
+    /// Notes a Secret that was seen.
+    pub fn see(&mut self, present: Present, seen: &Seen) {
+        self.before = Some(Before {
+            uid: seen.uid.clone(),
+            resource_version: seen.resource_version.clone(),
+            written: seen.written,
+        });
+        self.target = Target::Present(Box::new(present));
+    }
+
+    /// Notes that nothing is known of the Secret any more.
+    pub fn unsee(&mut self, target: Target) {
+        self.before = None;
+        self.target = target;
+    }
+
+    /// Turns to a Secret of another name.
+    pub fn aim(&mut self, name: &str) {
+        if self.target_name != name {
+            self.unsee(Target::Unknown);
+            self.history.applied = None;
+            name.clone_into(&mut self.target_name);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One round of one object: what is wanted, what is decided, what is done, what is told.
+//!
+//! Thin: every judgement is the core's. A round that was overtaken, or whose process leads no more, writes nothing.
+
+mod act;
+mod conclude;
+mod gather;
+mod orphan;
+mod prune;
+mod tell;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coffer_sync_core::decide::Rights;
+use coffer_sync_core::fingerprint::Key;
+use coffer_sync_core::schedule::{Call, Last};
+use coffer_sync_core::secret_type::gate::AllowedTypes;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub use self::orphan::settle as settle_orphan;
+use crate::cluster::Cluster;
+use crate::fetch::Fetcher;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::restarts::Restarts;
+use crate::world::Job;
+
+/// What all rounds share.
+pub struct Context {
+    /// The API server.
+    pub cluster: Arc<Cluster>,
+    /// The providers.
+    pub fetcher: Fetcher,
+    /// The key of fingerprints.
+    pub key: Key,
+    /// Which types may be written.
+    pub allowed: AllowedTypes,
+    /// What the operator granted.
+    pub rights: Rights,
+    /// Audience of each provider's token.
+    pub audiences: BTreeMap<String, String>,
+    /// Class parameter that names the audience.
+    pub audience_parameter: Option<String>,
+    /// After which time an unchanged status is written for its time alone.
+    pub heartbeat: Duration,
+    /// Name of our Pod.
+    pub instance: String,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Workloads that wait for their restart.
+    pub restarts: Arc<Restarts>,
+}
+
+/// Whether a round may still write.
+#[derive(Clone, Default)]
+pub struct Alive {
+    /// Set when its object changed.
+    pub overtaken: Arc<AtomicBool>,
+    /// Cancelled when this process leads no more.
+    pub ended: CancellationToken,
+}
+
+impl Alive {
+    fn may_write(&self) -> bool {
+        !self.overtaken.load(Ordering::Acquire) && !self.ended.is_cancelled()
+    }
+}
+
+/// How a round ended.
+pub struct Ended {
+    /// For the schedule.
+    pub last: Last,
+    /// How the call of the provider ended, if there was one.
+    pub call: Option<Call>,
+}
+
+/// Carries out one round.
+pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Alive) -> Ended {
+    let began = Timestamp::now();
+    tell::accepted(context, job, memory, began).await;
+    let gathered = gather::gather(context, job, began).await;
+    let call = gathered.call;
+    let now = Timestamp::now();
+    let act = act::Act {
+        context,
+        job,
+        alive,
+        gathered: &gathered,
+        now,
+    };
+    let Some(done) = act.run(memory).await else {
+        // Its object is due again at once, or belongs to another leader.
+        return Ended {
+            last: Last::Never,
+            call,
+        };
+    };
+    let concluded = conclude::conclude(job, memory, &gathered, &done, now);
+    tell::outcome(context, job, memory, &gathered, &concluded, now).await;
+    let took = Timestamp::now().duration_since(began);
+    context
+        .metrics
+        .reconciled(concluded.result, took.try_into().unwrap_or_default());
+    Ended {
+        last: concluded.last,
+        call,
+    }
+}

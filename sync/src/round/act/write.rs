@@ -1,0 +1,388 @@
+//! Writes of Secrets, each by server-side apply under one manager, and what is known after them.
+//!
+//! Every write to a Secret that is there carries its uid: it never reaches another one of the same name.
+
+use coffer_sync_core::answer::{Answer, Effect, Kind, Next, effect};
+use coffer_sync_core::bytes::SecretBytes;
+use coffer_sync_core::claim::{APPLY_MANAGER, Holder, Source};
+use coffer_sync_core::decide::{
+    Applied, Apply, Content, Fight, Matching, Plan, Present, Record, Target, Wanted, Why,
+};
+use coffer_sync_core::options::Options;
+use coffer_sync_core::options::names::{ADOPTED, SOURCE_UID};
+use coffer_sync_core::render::Rendered;
+use serde_json::json;
+
+use super::{Act, Done, Made, Step, differed};
+use crate::cluster::{Patch, Seen, Written};
+use crate::memory::Memory;
+
+/// Field manager of the CSI driver's own sync, by Update.
+const DRIVER_MANAGER: &str = "csi-secrets-store";
+/// Name of the admission policy that we bring along; it says no to a stranger's Secret.
+const WRITE_POLICY: &str = "coffer-sync-write";
+
+/// A write that went through.
+struct Through {
+    written: Written,
+    opponent: Option<String>,
+}
+
+impl Act<'_> {
+    /// Whether a Secret of that name is there, and whose.
+    pub(super) async fn look(&self, name: &str) -> Result<(Target, Option<Seen>), Next> {
+        let source = &self.job.source;
+        let mark = mark(source, name);
+        let looked = self
+            .context
+            .cluster
+            .probe(self.patch(name, true), mark.as_bytes());
+        match looked.await {
+            Ok(Written { created: true, .. }) => Ok((Target::Absent, None)),
+            Ok(Written { seen, .. }) => {
+                Ok((Target::Present(Box::new(seen.present(source))), Some(seen)))
+            }
+            Err(answer) if answer.message.contains(WRITE_POLICY) => {
+                Ok((Target::Present(Box::new(strangers())), None))
+            }
+            Err(answer) => Err(self.next(&answer)),
+        }
+    }
+
+    pub(super) async fn compare(&self, name: &str, made: &Made) -> Result<Matching, Next> {
+        let mark = mark(&self.job.source, name);
+        let Rendered { type_, data, .. } = &made.rendered;
+        let compared =
+            self.context
+                .cluster
+                .compare(self.patch(name, true), mark.as_bytes(), type_, data);
+        compared.await.map_err(|answer| self.next(&answer))
+    }
+
+    /// Carries out a plan that writes.
+    pub(super) async fn write(
+        &self,
+        memory: &mut Memory,
+        _: &Options,
+        made: &Made,
+        plan: Plan,
+    ) -> Step {
+        let Wanted::Content(content) = &self.gathered.wanted else {
+            return Step::Again;
+        };
+        let outcome = match &plan {
+            Plan::Create { .. } => self.create(memory, made, content).await,
+            Plan::NewVersion { .. } => self.create(memory, made, content).await,
+            Plan::Recreate {
+                uid,
+                resource_version,
+                ..
+            } => {
+                self.recreate(memory, made, content, uid, resource_version)
+                    .await
+            }
+            Plan::Apply(apply) => self.apply(memory, made, content, apply).await,
+            Plan::Adopt { uid, clear_driver } => {
+                self.adopt(memory, made, content, uid, *clear_driver).await
+            }
+            Plan::Probe | Plan::Compare | Plan::Hold(_) | Plan::Skip(_) | Plan::Refuse(_) => {
+                return Step::Again;
+            }
+        };
+        match outcome {
+            Ok(through) => self.note(memory, made, content, plan, through),
+            Err(next) => self.follow(memory, next),
+        }
+    }
+
+    async fn create(
+        &self,
+        memory: &mut Memory,
+        made: &Made,
+        content: &Content,
+    ) -> Result<Through, Next> {
+        let name = memory.target_name.clone();
+        let rendered = named(&made.rendered, &name, made.rendered.immutable);
+        let body = rendered.body(&record(content), None);
+        let written = self
+            .context
+            .cluster
+            .apply(self.patch(&name, false), body.as_ref());
+        let written = written.await.map_err(|answer| match answer.kind() {
+            // Somebody was faster.
+            Kind::Conflict => Next::Probe,
+            _ => self.next(&answer),
+        })?;
+        if written.created || only_ours(&written.seen) {
+            return Ok(Through {
+                written,
+                opponent: None,
+            });
+        }
+        // Somebody else made it between our look and our write: what we put in is taken out again.
+        let undone =
+            self.context
+                .cluster
+                .clear(self.patch(&name, true), APPLY_MANAGER, &written.seen.uid);
+        undone.await.map_err(|answer| self.next(&answer))?;
+        Err(Next::Probe)
+    }
+
+    async fn recreate(
+        &self,
+        memory: &mut Memory,
+        made: &Made,
+        content: &Content,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<Through, Next> {
+        let (namespace, name) = (&self.job.source.namespace, memory.target_name.clone());
+        let deleted = self
+            .context
+            .cluster
+            .delete(namespace, &name, uid, resource_version);
+        deleted.await.map_err(|answer| match answer.code {
+            409 => Next::Probe,
+            _ => self.next(&answer),
+        })?;
+        memory.unsee(Target::Absent);
+        memory.history.applied = None;
+        match self.create(memory, made, content).await {
+            // A moment without the Secret is bad enough: one more try at once.
+            Err(Next::Fail(_)) => self.create(memory, made, content).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn apply(
+        &self,
+        memory: &mut Memory,
+        made: &Made,
+        content: &Content,
+        apply: &Apply,
+    ) -> Result<Through, Next> {
+        let name = memory.target_name.clone();
+        let rendered = if is_adopted(memory) {
+            as_adopted(&made.rendered, &self.job.source)
+        } else {
+            made.rendered.clone()
+        };
+        let rendered = named(&rendered, &name, apply.immutable);
+        let body = rendered.body(&record(content), Some(&apply.uid));
+        let through = self.gently(&name, body.as_ref(), apply.force).await?;
+        for manager in &apply.clear {
+            let cleared = self
+                .context
+                .cluster
+                .clear(self.patch(&name, true), manager, &apply.uid);
+            cleared.await.map_err(|answer| self.next(&answer))?;
+        }
+        if apply.clear.is_empty() {
+            return Ok(through);
+        }
+        // Their entries are gone: what is there now is asked for by an equal apply.
+        let again = self.gently(&name, body.as_ref(), true).await?;
+        Ok(Through {
+            opponent: through.opponent,
+            ..again
+        })
+    }
+
+    async fn adopt(
+        &self,
+        memory: &mut Memory,
+        made: &Made,
+        content: &Content,
+        uid: &str,
+        clear_driver: bool,
+    ) -> Result<Through, Next> {
+        let name = memory.target_name.clone();
+        let rendered = as_adopted(&made.rendered, &self.job.source);
+        let rendered = named(&rendered, &name, false);
+        let body = rendered.body(&record(content), Some(uid));
+        let through = self.gently(&name, body.as_ref(), true).await?;
+        if clear_driver {
+            let namespace = &self.job.source.namespace;
+            let seen = &through.written.seen;
+            let disowned = self
+                .context
+                .cluster
+                .disown(namespace, &name, seen, DRIVER_MANAGER);
+            disowned.await.map_err(|answer| self.next(&answer))?;
+        }
+        Ok(through)
+    }
+
+    /// Without force first: a refusal names who edited our keys.
+    async fn gently(&self, name: &str, body: &[u8], force: bool) -> Result<Through, Next> {
+        let cluster = &self.context.cluster;
+        match cluster.apply(self.patch(name, false), body).await {
+            Ok(written) => Ok(Through {
+                written,
+                opponent: None,
+            }),
+            Err(answer) if force && answer.kind() == Kind::Conflict => {
+                let opponent = answer.opponent().map(str::to_owned);
+                let forced = cluster.apply(self.patch(name, true), body).await;
+                let written = forced.map_err(|answer| self.next(&answer))?;
+                Ok(Through { written, opponent })
+            }
+            Err(answer) => Err(self.next(&answer)),
+        }
+    }
+
+    /// What is known after a write.
+    fn note(
+        &self,
+        memory: &mut Memory,
+        made: &Made,
+        content: &Content,
+        plan: Plan,
+        through: Through,
+    ) -> Step {
+        let Through { written, opponent } = through;
+        let seen = written.seen;
+        let effect = effect(&plan, memory.before.as_ref(), &seen.reply(written.created));
+        if effect == Effect::Vanishing {
+            memory.unsee(Target::Unknown);
+            return Step::End(Done::Left(Plan::Skip(
+                coffer_sync_core::decide::Skip::BeingDeleted,
+            )));
+        }
+        let differed = differed(&memory.history, content);
+        fight(
+            memory,
+            &plan,
+            effect,
+            opponent.as_deref(),
+            content,
+            self.now,
+        );
+        let adopted = matches!(plan, Plan::Adopt { .. }) || is_adopted(memory);
+        let metadata = if adopted {
+            as_adopted(&made.rendered, &self.job.source).metadata_digest()
+        } else {
+            content.metadata
+        };
+        memory.history.applied = Some(Applied {
+            uid: seen.uid.clone(),
+            resource_version: seen.resource_version.clone(),
+            metadata,
+        });
+        memory.history.latest = Some(Record {
+            fingerprint: content.fingerprint.clone(),
+            verdict: content.verdict.clone(),
+        });
+        memory.see(seen.present(&self.job.source), &seen);
+        Step::End(Done::Written {
+            plan,
+            effect,
+            opponent,
+            differed,
+        })
+    }
+
+    const fn patch<'p>(&'p self, name: &'p str, force: bool) -> Patch<'p> {
+        Patch {
+            namespace: self.job.source.namespace.as_str(),
+            name,
+            force,
+        }
+    }
+
+    fn next(&self, answer: &Answer) -> Next {
+        answer.next(self.told(&answer.message))
+    }
+}
+
+/// The body of a look: who would be the Secret's source, and nothing else.
+pub(in crate::round) fn mark(source: &Source, name: &str) -> String {
+    let mark = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": source.namespace,
+            "annotations": {SOURCE_UID: source.uid},
+        },
+    });
+    mark.to_string()
+}
+
+fn record(content: &Content) -> String {
+    let record = Record {
+        fingerprint: content.fingerprint.clone(),
+        verdict: content.verdict.clone(),
+    };
+    record.render()
+}
+
+fn fight(
+    memory: &mut Memory,
+    plan: &Plan,
+    effect: Effect,
+    opponent: Option<&str>,
+    content: &Content,
+    now: jiff::Timestamp,
+) {
+    let contest = &mut memory.history.contest;
+    match (plan, effect) {
+        (Plan::Create { again: true }, _) => {
+            contest.fought(Fight::Deletion, content.revision, now);
+        }
+        (Plan::Apply(_), Effect::Repaired) => {
+            let manager = opponent.unwrap_or("another field manager").to_owned();
+            contest.fought(Fight::Manager(manager), content.revision, now);
+        }
+        (Plan::Apply(apply), Effect::Unchanged) if apply.why == Why::Confirm => contest.calm(now),
+        _ => {}
+    }
+}
+
+/// Whether the Secret stood before us.
+pub(super) fn is_adopted(memory: &Memory) -> bool {
+    match &memory.target {
+        Target::Present(present) => matches!(present.holder, Holder::Ours { adopted: true }),
+        Target::Unknown | Target::Absent => false,
+    }
+}
+
+/// The Secret as it is written to one that stood before us: without an owner, with the marks of adoption.
+pub(super) fn as_adopted(
+    rendered: &Rendered<SecretBytes>,
+    source: &Source,
+) -> Rendered<SecretBytes> {
+    let mut adopted = rendered.clone();
+    adopted.owner = None;
+    adopted.immutable = false;
+    let marks = [(SOURCE_UID, source.uid.as_str()), (ADOPTED, "true")];
+    let marks = marks.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    adopted.annotations.extend(marks);
+    adopted
+}
+
+fn named(rendered: &Rendered<SecretBytes>, name: &str, immutable: bool) -> Rendered<SecretBytes> {
+    let mut named = rendered.clone();
+    name.clone_into(&mut named.name);
+    named.immutable = immutable;
+    named
+}
+
+/// Whether nobody but us wrote the Secret.
+fn only_ours(seen: &Seen) -> bool {
+    let mut managed = seen.metadata.managed.iter();
+    managed.all(|entry| entry.manager == APPLY_MANAGER)
+}
+
+/// A Secret of which the policy says that it is a stranger's, and nothing else.
+fn strangers() -> Present {
+    let nobody = Source {
+        door: coffer_sync_core::options::Door::Sync,
+        namespace: String::new(),
+        name: String::new(),
+        uid: String::new(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let nothing = coffer_sync_core::claim::Metadata::default();
+    Present::read(&nobody, "", "", false, &nothing)
+}

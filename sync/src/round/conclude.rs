@@ -1,0 +1,313 @@
+//! From what was really done to what is told of it: status, Event, metrics, and when the object is due again.
+//!
+//! Pure but for the memory that it brings up to date. Nothing is sent here.
+
+use coffer_sync_core::answer::Effect;
+use coffer_sync_core::claim::Holder;
+use coffer_sync_core::condition::{Deed, Fault, Outcome, Summary, ready_message};
+use coffer_sync_core::decide::{
+    Content, Plan, Recreation, Refusal, Skip, Target, Wanted, Why, Written,
+};
+use coffer_sync_core::restart::changes_content;
+use coffer_sync_core::schedule::Last;
+use coffer_sync_core::validate::{Check, Class};
+use jiff::Timestamp;
+
+use super::act::Done;
+use super::gather::{Gathered, Made};
+use crate::memory::Memory;
+use crate::world::Job;
+
+/// What a round comes to.
+pub(super) struct Concluded {
+    /// For the status; none where it stays as it is.
+    pub(super) outcome: Option<Outcome>,
+    /// For Events.
+    pub(super) deed: Deed,
+    /// For the schedule.
+    pub(super) last: Last,
+    /// The label of the metric of rounds.
+    pub(super) result: &'static str,
+    /// The reason label of the metric of failures.
+    pub(super) reason: Option<&'static str>,
+    /// Whether consumers may have read content that is no longer true.
+    pub(super) changed: bool,
+}
+
+pub(super) fn conclude(
+    job: &Job,
+    memory: &mut Memory,
+    gathered: &Gathered,
+    done: &Done,
+    now: Timestamp,
+) -> Concluded {
+    match done {
+        Done::Written {
+            plan,
+            effect,
+            opponent,
+            differed,
+        } => written(
+            job,
+            memory,
+            gathered,
+            (plan, *effect),
+            opponent.as_deref(),
+            *differed,
+            now,
+        ),
+        _ if done.is_unchanged() => {
+            success(job, memory, gathered, (Deed::Unchanged, "unchanged"), now)
+        }
+        Done::Left(plan) => left(memory, gathered, plan),
+        Done::Failed(failure) => {
+            let mut concluded = failed(memory, Fault::from(failure), Deed::Failed, "failed");
+            if let Last::Failed { retry_after, .. } = &mut concluded.last {
+                *retry_after = failure.retry_after;
+            }
+            concluded
+        }
+        Done::Refused(refusal) => refused(memory, refusal),
+        Done::Forgotten => Concluded {
+            outcome: None,
+            deed: Deed::Unchanged,
+            last: Last::Suspended,
+            result: "failed",
+            reason: None,
+            changed: false,
+        },
+    }
+}
+
+fn written(
+    job: &Job,
+    memory: &mut Memory,
+    gathered: &Gathered,
+    (plan, effect): (&Plan, Effect),
+    opponent: Option<&str>,
+    differed: bool,
+    now: Timestamp,
+) -> Concluded {
+    let secret = memory.target_name.clone();
+    let deed = match effect {
+        Effect::Unchanged | Effect::Vanishing => Deed::Unchanged,
+        Effect::Repaired => Deed::Repaired(repaired(plan, &secret, opponent)),
+        Effect::Created | Effect::Updated => Deed::Synced(synced(plan, &secret)),
+    };
+    let restores = matches!(effect, Effect::Repaired | Effect::Unchanged);
+    let mut concluded = success(job, memory, gathered, (deed, effect.as_str()), now);
+    concluded.changed = !restores && changes_content(plan, differed);
+    concluded
+}
+
+/// The Secret holds what was fetched.
+fn success(
+    job: &Job,
+    memory: &mut Memory,
+    gathered: &Gathered,
+    (deed, result): (Deed, &'static str),
+    now: Timestamp,
+) -> Concluded {
+    memory.failures = 0;
+    memory.half_reads = 0;
+    memory.last_success = Some(now);
+    let (Wanted::Content(content), Some(made)) = (&gathered.wanted, &gathered.made) else {
+        return unchanged(result);
+    };
+    memory.history.written = Some(Written {
+        fingerprint: content.fingerprint.clone(),
+        revision: content.revision,
+    });
+    memory.expires = content
+        .verdict
+        .as_ref()
+        .and_then(|verdict| verdict.expires());
+    Concluded {
+        outcome: Some(Outcome::Synced {
+            fingerprint: content.fingerprint.clone(),
+            message: message(job, content, made),
+        }),
+        deed,
+        last: Last::Done,
+        result,
+        reason: None,
+        changed: false,
+    }
+}
+
+fn unchanged(result: &'static str) -> Concluded {
+    Concluded {
+        outcome: None,
+        deed: Deed::Unchanged,
+        last: Last::Done,
+        result,
+        reason: None,
+        changed: false,
+    }
+}
+
+/// The text of Ready: keys, provider, expiry, interval, and what the checks advise.
+fn message(job: &Job, content: &Content, made: &Made) -> String {
+    let findings = made.findings.list().iter();
+    let told = findings.filter(|finding| finding.check.class() != Class::Structure);
+    let mut advice: Vec<String> = told
+        .map(|finding| format!("{} ({})", finding.check.as_str(), finding.field))
+        .collect();
+    advice.extend(made.advice.iter().map(ToString::to_string));
+    ready_message(&Summary {
+        keys: &made.rendered.outline(),
+        provider: &made.identity,
+        expires: content
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.expires()),
+        interval: job
+            .options
+            .as_ref()
+            .ok()
+            .and_then(|options| options.refresh_interval),
+        advice: &advice,
+    })
+}
+
+fn left(memory: &mut Memory, gathered: &Gathered, plan: &Plan) -> Concluded {
+    match plan {
+        Plan::Skip(Skip::Suspended) => Concluded {
+            outcome: Some(Outcome::Suspended),
+            last: Last::Suspended,
+            ..unchanged("unchanged")
+        },
+        Plan::Skip(Skip::LastGood(failure)) => {
+            let mut concluded = failed(memory, Fault::from(failure), Deed::Failed, "failed");
+            if let Last::Failed { retry_after, .. } = &mut concluded.last {
+                *retry_after = failure.retry_after;
+            }
+            concluded
+        }
+        Plan::Skip(Skip::BeingDeleted) => Concluded {
+            last: Last::BeingDeleted,
+            ..unchanged("failed")
+        },
+        Plan::Hold(checks) => {
+            let half = checks.iter().all(|check| *check == Check::TlsPair);
+            let last = if half {
+                let before = memory.half_reads;
+                memory.half_reads = before.saturating_add(1);
+                Last::HalfRead { before }
+            } else {
+                Last::Done
+            };
+            memory.failures = 0;
+            let short = match &gathered.wanted {
+                Wanted::Content(content) => content.fingerprint.short().to_owned(),
+                Wanted::Refused(_) | Wanted::Suspended | Wanted::Failed(_) => String::new(),
+            };
+            Concluded {
+                outcome: Some(Outcome::Held(checks.clone())),
+                deed: Deed::Held(short, checks.clone()),
+                last,
+                ..unchanged("held")
+            }
+        }
+        Plan::Refuse(refusal) => refused(memory, refusal),
+        Plan::Skip(Skip::Unchanged)
+        | Plan::Probe
+        | Plan::Compare
+        | Plan::Create { .. }
+        | Plan::Apply(_)
+        | Plan::Adopt { .. }
+        | Plan::Recreate { .. }
+        | Plan::NewVersion { .. } => unchanged("unchanged"),
+    }
+}
+
+fn refused(memory: &mut Memory, refusal: &Refusal) -> Concluded {
+    let mut concluded = failed(memory, Fault::from(refusal), Deed::Refused, "refused");
+    if let (Refusal::Contested(_), Some(until)) = (refusal, memory.history.contest.until()) {
+        concluded.last = Last::Contested { until };
+    }
+    concluded
+}
+
+fn failed(
+    memory: &mut Memory,
+    fault: Fault,
+    deed: impl FnOnce(Fault) -> Deed,
+    result: &'static str,
+) -> Concluded {
+    let before = memory.failures;
+    memory.failures = before.saturating_add(1);
+    let last = if fault.permanent {
+        Last::Permanent
+    } else {
+        Last::Failed {
+            before,
+            retry_after: None,
+        }
+    };
+    Concluded {
+        reason: Some(fault.reason()),
+        outcome: Some(Outcome::Failed {
+            fault: fault.clone(),
+            exists: exists(memory),
+        }),
+        deed: deed(fault),
+        last,
+        result,
+        changed: false,
+    }
+}
+
+/// Whether our Secret is there, where that is known.
+fn exists(memory: &Memory) -> Option<bool> {
+    match &memory.target {
+        Target::Unknown => None,
+        Target::Absent => Some(false),
+        Target::Present(present) => Some(matches!(
+            present.holder,
+            Holder::Ours { .. } | Holder::Upstream(_)
+        )),
+    }
+}
+
+fn synced(plan: &Plan, secret: &str) -> String {
+    match plan {
+        Plan::Create { .. } => format!("Secret {secret} was created."),
+        Plan::NewVersion { .. } => format!("Version {secret} was created."),
+        Plan::Adopt { .. } => format!("Secret {secret} was adopted; keys of others stay."),
+        Plan::Recreate {
+            why: Recreation::Type,
+            ..
+        } => format!(
+            "Secret {secret} was deleted and created with its new type; for a moment there was none."
+        ),
+        Plan::Recreate {
+            why: Recreation::Immutable,
+            ..
+        } => format!(
+            "The immutable Secret {secret} was deleted and created with new content; for a moment there was none."
+        ),
+        Plan::Apply(apply) => match apply.why {
+            Why::Rotation => format!("Secret {secret} holds new content."),
+            Why::Takeover => {
+                format!("Secret {secret} was taken over from the upstream controller.")
+            }
+            Why::Metadata | Why::First | Why::KeyLost | Why::Drifted | Why::Confirm => {
+                format!("Secret {secret} was written; its content did not change.")
+            }
+        },
+        Plan::Probe | Plan::Compare | Plan::Hold(_) | Plan::Skip(_) | Plan::Refuse(_) => {
+            String::new()
+        }
+    }
+}
+
+fn repaired(plan: &Plan, secret: &str, opponent: Option<&str>) -> String {
+    if matches!(plan, Plan::Create { .. }) {
+        return format!("Secret {secret} had been deleted and was written again.");
+    }
+    match opponent {
+        Some(manager) => format!("Edits of Secret {secret} by {manager} were undone."),
+        None => format!("Edits of Secret {secret} were undone."),
+    }
+}

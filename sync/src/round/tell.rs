@@ -1,0 +1,213 @@
+//! Sends what a round comes to: the status, Events, metrics, and restarts that it calls for.
+//!
+//! What is told is decided in the core. A status or Event that cannot be written changes nothing about the Secret.
+
+use coffer_sync_core::condition::{Event, Facts, Outcome, event, update};
+use coffer_sync_core::decide::Wanted;
+use coffer_sync_core::options::Door;
+use coffer_sync_core::problem::joined;
+use coffer_sync_core::validate::{Check, Class};
+use jiff::Timestamp;
+
+use super::Context;
+use super::conclude::Concluded;
+use super::gather::Gathered;
+use super::prune;
+use crate::memory::Memory;
+use crate::restarts::Changed;
+use crate::world::Job;
+
+/// The API server refuses longer notes.
+const NOTE: usize = 1024;
+
+/// Before the first round: the object is known, nothing was done.
+pub(super) async fn accepted(context: &Context, job: &Job, memory: &mut Memory, now: Timestamp) {
+    if memory.status.conditions.is_empty() {
+        status(context, job, memory, &Outcome::Accepted, now).await;
+    }
+    if !job.unknown.is_empty() && memory.unknown_told != Some(job.revision()) {
+        memory.unknown_told = Some(job.revision());
+        warn(context, job, "UnknownOption", &joined(&job.unknown), now).await;
+    }
+}
+
+/// After a round.
+pub(super) async fn outcome(
+    context: &Context,
+    job: &Job,
+    memory: &mut Memory,
+    gathered: &Gathered,
+    concluded: &Concluded,
+    now: Timestamp,
+) {
+    count(context, gathered, concluded);
+    log(job, memory, concluded);
+    if concluded.changed {
+        restart(context, job, memory, gathered, now).await;
+    }
+    if let Some(outcome) = &concluded.outcome {
+        status(context, job, memory, outcome, now).await;
+    }
+    let (news, told) = event(&memory.told, &concluded.deed, now);
+    memory.told = told;
+    if let Some(news) = news {
+        write(context, job, &news, now).await;
+    }
+    expiring(context, job, memory, gathered, now).await;
+}
+
+fn count(context: &Context, gathered: &Gathered, concluded: &Concluded) {
+    if let Some(reason) = concluded.reason {
+        context.metrics.failed(reason);
+    }
+    let findings = gathered.made.iter().flat_map(|made| made.findings.list());
+    for finding in findings.filter(|finding| finding.check.class() != Class::Structure) {
+        context.metrics.check_failed(finding.check.as_str());
+    }
+}
+
+fn log(job: &Job, memory: &Memory, concluded: &Concluded) {
+    let (namespace, source) = (&job.source.namespace, &job.source.name);
+    let (kind, secret) = (job.source.door.kind(), &memory.target_name);
+    let (result, reason) = (concluded.result, concluded.reason.unwrap_or_default());
+    match result {
+        "unchanged" => tracing::debug!(kind, namespace, source, secret, result, "round"),
+        "failed" | "refused" | "held" => {
+            tracing::warn!(kind, namespace, source, secret, result, reason, "round");
+        }
+        _ => tracing::info!(kind, namespace, source, secret, result, "round"),
+    }
+}
+
+async fn restart(
+    context: &Context,
+    job: &Job,
+    memory: &Memory,
+    gathered: &Gathered,
+    now: Timestamp,
+) {
+    let (Ok(options), Ok(secret), Wanted::Content(content)) =
+        (&job.options, &job.secret, &gathered.wanted)
+    else {
+        return;
+    };
+    let changed = Changed {
+        source: &job.source,
+        secret,
+        name: &memory.target_name,
+        fingerprint: &content.fingerprint,
+        restart: &options.restart,
+        window: options.restart_window,
+    };
+    if let Err(refused) = context.restarts.add(&context.cluster, &changed, now).await {
+        warn(context, job, "RestartFailed", &refused, now).await;
+    }
+    if memory.target_name != *secret {
+        prune::prune(
+            context,
+            job,
+            secret,
+            &memory.target_name,
+            options.keep_versions,
+            now,
+        )
+        .await;
+    }
+}
+
+async fn status(
+    context: &Context,
+    job: &Job,
+    memory: &mut Memory,
+    outcome: &Outcome,
+    now: Timestamp,
+) {
+    let source = &job.source;
+    let secret = job.secret.as_deref().unwrap_or_default();
+    let facts = Facts {
+        generation: job.revision().generation,
+        interval: job
+            .options
+            .as_ref()
+            .ok()
+            .and_then(|options| options.refresh_interval),
+        heartbeat: context.heartbeat,
+        last_success: memory.last_success,
+        restart_pending: context.restarts.pending(&source.namespace, secret),
+    };
+    let update = update(&memory.status, outcome, &facts, now);
+    if !update.write {
+        return;
+    }
+    if source.door == Door::Class {
+        memory.status = update.status;
+        return;
+    }
+    let written = context
+        .cluster
+        .write_status(&source.namespace, &source.name, &source.uid, &update.status)
+        .await;
+    match written {
+        Ok(()) => memory.status = update.status,
+        // It is gone, or another one by now.
+        Err(answer) if matches!(answer.code, 404 | 409 | 422) => {
+            tracing::debug!(
+                namespace = source.namespace,
+                source = source.name,
+                code = answer.code,
+                "no status was written"
+            );
+        }
+        Err(answer) => {
+            let error = answer.message;
+            tracing::warn!(
+                namespace = source.namespace,
+                source = source.name,
+                error,
+                "the status cannot be written"
+            );
+        }
+    }
+}
+
+/// Tells once of each content that it will soon be of no use.
+async fn expiring(
+    context: &Context,
+    job: &Job,
+    memory: &mut Memory,
+    gathered: &Gathered,
+    now: Timestamp,
+) {
+    let (Wanted::Content(content), Some(made)) = (&gathered.wanted, &gathered.made) else {
+        return;
+    };
+    let findings = made.findings.list().iter();
+    let soon = findings
+        .filter(|finding| finding.check == Check::TlsExpiring)
+        .map(ToString::to_string)
+        .next();
+    let Some(text) = soon else { return };
+    if memory.expiring.as_ref() != Some(&content.fingerprint) {
+        memory.expiring = Some(content.fingerprint.clone());
+        warn(context, job, "ExpiresSoon", &text, now).await;
+    }
+}
+
+async fn warn(context: &Context, job: &Job, reason: &'static str, note: &str, now: Timestamp) {
+    let event = Event {
+        warning: true,
+        reason,
+        note: note.chars().take(NOTE).collect(),
+    };
+    write(context, job, &event, now).await;
+}
+
+async fn write(context: &Context, job: &Job, event: &Event, now: Timestamp) {
+    let written = context
+        .cluster
+        .write_event(&job.source, event, &context.instance, now);
+    if let Err(answer) = written.await {
+        let (reason, error) = (event.reason, answer.message);
+        tracing::debug!(reason, error, "an Event cannot be written");
+    }
+}

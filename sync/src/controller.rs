@@ -10,21 +10,22 @@ mod start;
 mod view;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coffer_sync_core::options::Door;
 use coffer_sync_core::schedule::{Limits, Object, Pause, Queue, Seen};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 pub use self::view::{State, View, Views};
 use crate::admin::{Liveness, Readiness};
 use crate::memory::Memory;
 use crate::round::{Alive, Context, Ended};
-use crate::watch::{self, Change, SecretState};
+use crate::watch::{self, Change, Patience, SecretState};
 use crate::world::{Key, World, WorldRules};
 
 /// Changes that wait: a page of a list is taken in before the next one is read.
@@ -69,12 +70,18 @@ struct Tracked {
     provider: String,
     /// Namespace and name of the Secret that it writes, once a round looked at it.
     aim: Option<Key>,
+    /// Namespace and name of the Secret that it claims.
+    claim: Option<Key>,
     /// None while its round runs.
     memory: Option<Memory>,
     /// Of the round that runs.
     alive: Option<Alive>,
     /// It is due again as soon as its round ends.
     again: bool,
+    /// Restarts settled while its round ran, which may have told of them before.
+    untold: bool,
+    /// Its Secret moved while its round ran.
+    moved: bool,
     /// Its Secret went away while its round ran.
     gone: bool,
 }
@@ -82,9 +89,13 @@ struct Tracked {
 /// A round that ended.
 struct Finished {
     object: Object,
+    /// Of the class that the round saw.
+    provider: String,
     memory: Memory,
     ended: Ended,
 }
+
+type ClassTexts = Arc<Mutex<HashMap<Key, String>>>;
 
 /// The loop.
 pub struct Controller {
@@ -101,10 +112,15 @@ pub struct Controller {
     aims: HashMap<Key, Object>,
     /// Lists that have not come yet; no round starts before.
     lists: BTreeSet<(Door, Option<String>)>,
+    /// Secrets that their class names no more, and are being looked after.
+    orphans: HashMap<Key, AbortHandle>,
+    /// What runs beside the rounds.
+    tasks: JoinSet<()>,
     rounds: JoinSet<Finished>,
-    running: HashMap<tokio::task::Id, Object>,
-    /// State annotations as they were sent last.
-    class_texts: HashMap<Key, String>,
+    /// Objects of rounds that run, and their providers.
+    running: HashMap<tokio::task::Id, (Object, String)>,
+    /// State annotations as they were sent last; shared with those who send them.
+    class_texts: ClassTexts,
 }
 
 impl Controller {
@@ -133,9 +149,11 @@ impl Controller {
             pauses: HashMap::new(),
             secrets: HashMap::new(),
             aims: HashMap::new(),
+            orphans: HashMap::new(),
+            tasks: JoinSet::new(),
             rounds: JoinSet::new(),
             running: HashMap::new(),
-            class_texts: HashMap::new(),
+            class_texts: Arc::default(),
         }
     }
 
@@ -151,28 +169,56 @@ impl Controller {
             self.ended.clone(),
         );
         watches.spawn(restarts);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.ended.is_cancelled() {
-            self.step(&mut changes, &mut refresh).await;
+            tokio::select! {
+                // They end with the receiver, or by a panic: then nothing would be heard any more.
+                Some(_) = watches.join_next() => break,
+                () = self.step(&mut changes, &mut refresh, &mut tick) => {}
+            }
         }
+        self.ended.cancel();
+        self.tasks.abort_all();
         drop(changes);
         watches.abort_all();
         let drained = async { while self.rounds.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("rounds were cut off at the end");
         }
-        self.shown.views.clear();
+        self.leave();
     }
 
-    async fn step(&mut self, changes: &mut Receiver<Change>, refresh: &mut Receiver<Key>) {
+    /// Whoever does not lead shows no objects.
+    fn leave(&self) {
+        for view in self.shown.views.list() {
+            if self.rules.per_object {
+                self.context
+                    .metrics
+                    .forget_object(&view.namespace, &view.secret);
+            }
+        }
+        self.shown.views.clear();
+        self.measure();
+    }
+
+    async fn step(
+        &mut self,
+        changes: &mut Receiver<Change>,
+        refresh: &mut Receiver<Key>,
+        tick: &mut Interval,
+    ) {
         let wait = self.start_due(Timestamp::now());
         tokio::select! {
             () = self.ended.cancelled() => return,
             Some(finished) = self.rounds.join_next_with_id(), if !self.rounds.is_empty() => {
                 self.finished(finished);
             }
+            Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
             Some(change) = changes.recv() => self.change(change),
             Some(key) = refresh.recv() => self.refresh(&key),
-            () = tokio::time::sleep(wait.min(TICK)) => self.measure(),
+            _ = tick.tick() => self.measure(),
+            () = tokio::time::sleep(wait) => {}
         }
         self.shown.liveness.moved();
     }
@@ -180,20 +226,17 @@ impl Controller {
     fn watch(&self, send: &Sender<Change>) -> JoinSet<()> {
         let mut watches = JoinSet::new();
         let client = || self.context.cluster.client();
+        let patience = Patience {
+            missing: self.rules.recheck,
+        };
         for scope in scopes(&self.rules.namespaces) {
             for door in [Door::Class, Door::Sync] {
                 let (scope, send) = (scope.clone(), send.clone());
-                watches.spawn(watch::sources(
-                    client(),
-                    door,
-                    scope,
-                    send,
-                    self.rules.recheck,
-                ));
+                watches.spawn(watch::sources(client(), door, scope, send, patience));
             }
-            if self.context.rights.watch {
-                let send = send.clone();
-                watches.spawn(watch::secrets(client(), scope, send, self.rules.recheck));
+            if self.context.granted.watch {
+                let (send, live) = (send.clone(), Arc::clone(&self.context.watching));
+                watches.spawn(watch::secrets(client(), scope, send, patience, live));
             }
         }
         watches

@@ -99,12 +99,24 @@ impl Candidate {
         }
     }
 
-    /// Whether we lead after it.
+    /// Whether we lead after it. Where somebody wrote meanwhile, perhaps we ourselves with an answer that was lost, it
+    /// is looked at once more.
     async fn attempt(&self, observed: &mut Option<Observed>) -> Result<bool, Answer> {
-        let (namespace, name) = (&self.namespace, &self.name);
-        let Some(lease) = self.cluster.lease(namespace, name).await? else {
+        match self.once(observed).await {
+            Err(answer) if answer.code == 409 => match self.once(observed).await {
+                Err(answer) if answer.code == 409 => Ok(false),
+                outcome => outcome,
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn once(&self, observed: &mut Option<Observed>) -> Result<bool, Answer> {
+        let (cluster, namespace, name) = (&self.cluster, &self.namespace, &self.name);
+        let Some(lease) = cluster.lease(namespace, name).await? else {
             let fresh = Lease::fresh(&self.me, DURATION, Timestamp::now());
-            return won(self.cluster.create_lease(namespace, name, &fresh).await);
+            cluster.create_lease(namespace, name, &fresh).await?;
+            return Ok(true);
         };
         let since = match observed {
             Some(seen) if seen.version == lease.resource_version => seen.since,
@@ -119,7 +131,8 @@ impl Candidate {
             Step::Renew => lease.renewed(Timestamp::now()),
             Step::Take => lease.taken(&self.me, DURATION, Timestamp::now()),
         };
-        won(self.cluster.replace_lease(namespace, name, &next).await)
+        cluster.replace_lease(namespace, name, &next).await?;
+        Ok(true)
     }
 
     /// The next leader need not wait.
@@ -136,15 +149,6 @@ impl Candidate {
                 tracing::warn!(error = answer.message, "the Lease cannot be given back");
             }
         }
-    }
-}
-
-/// Somebody else was faster: they lead.
-fn won(outcome: Result<(), Answer>) -> Result<bool, Answer> {
-    match outcome {
-        Ok(()) => Ok(true),
-        Err(answer) if answer.code == 409 => Ok(false),
-        Err(answer) => Err(answer),
     }
 }
 

@@ -11,7 +11,6 @@ use coffer_sync_core::condition::masked;
 use coffer_sync_core::decide::{Failure, FailureKind};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Token};
 use crate::luck::luck;
@@ -57,15 +56,17 @@ pub struct Fetcher {
     tokens: Tokens,
     providers: Providers,
     pod: Pod,
-    /// Held to find or make one.
-    flights: Mutex<HashMap<Wanted, Arc<Flight>>>,
+    /// Held to find or make one. Shared with those who clear it.
+    flights: Arc<Flights>,
     /// Held to look one up.
     versions: Mutex<HashMap<(String, String), Vec<ObjectVersion>>>,
 }
 
+type Flights = Mutex<HashMap<Wanted, Arc<Flight>>>;
+
 #[derive(Default)]
 struct Flight {
-    outcome: OnceCell<(Result<Arc<Fetched>, NoFiles>, Instant)>,
+    outcome: OnceCell<Result<Arc<Fetched>, NoFiles>>,
 }
 
 impl Fetcher {
@@ -81,7 +82,7 @@ impl Fetcher {
             tokens: Tokens::new(cluster, Arc::clone(&metrics)),
             providers: Providers::new(rules, metrics),
             pod,
-            flights: Mutex::default(),
+            flights: Arc::default(),
             versions: Mutex::default(),
         }
     }
@@ -97,26 +98,46 @@ impl Fetcher {
     ) -> Result<Arc<Fetched>, NoFiles> {
         let flight = self.flight(wanted);
         // Where the caller that asks goes away, the next one asks in its place.
-        let (outcome, _) = flight
+        let outcome = flight
             .outcome
             .get_or_init(|| async {
                 let outcome = self.ask(wanted, parameters).await;
-                if outcome.is_err() {
-                    self.flights().remove(wanted);
-                }
-                (outcome.map(Arc::new), Instant::now())
+                self.let_go(wanted, &flight, outcome.is_ok());
+                outcome.map(Arc::new)
             })
             .await;
         outcome.clone()
     }
 
     fn flight(&self, wanted: &Wanted) -> Arc<Flight> {
-        let mut flights = self.flights();
-        flights.retain(|_, flight| {
-            let ended = flight.outcome.get().map(|(_, ended)| *ended);
-            ended.is_none_or(|ended| ended.elapsed() < REUSE)
-        });
+        let mut flights = lock(&self.flights);
         Arc::clone(flights.entry(wanted.clone()).or_default())
+    }
+
+    /// Lets nobody join any more: at once after a failure, a moment later after an answer, so that its bytes do not
+    /// stay in memory until somebody asks again.
+    fn let_go(&self, wanted: &Wanted, flight: &Arc<Flight>, is_answer: bool) {
+        let (flights, wanted, flight) = (
+            Arc::clone(&self.flights),
+            wanted.clone(),
+            Arc::clone(flight),
+        );
+        let remove = move || {
+            let mut flights = lock(&flights);
+            if flights
+                .get(&wanted)
+                .is_some_and(|there| Arc::ptr_eq(there, &flight))
+            {
+                flights.remove(&wanted);
+            }
+        };
+        if !is_answer {
+            return remove();
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(REUSE).await;
+            remove();
+        });
     }
 
     async fn ask(
@@ -129,17 +150,23 @@ impl Fetcher {
             account: wanted.account.clone(),
             audience: audience.clone(),
         });
-        let (token, was_held) = self.token(whose.as_ref()).await?;
-        let first = self.call(wanted, parameters, whose.as_ref(), token).await;
-        let outcome = match (first, whose) {
+        let provider = &wanted.provider;
+        let found = self.providers.check(provider);
+        found.map_err(|fault| no_files(&fault, provider, None))?;
+        let (mut token, was_held) = self.token(whose.as_ref()).await?;
+        let first = self
+            .call(wanted, parameters, whose.as_ref(), token.as_deref())
+            .await;
+        let outcome = match (first, &whose) {
             (Err(fault), Some(whose)) if was_held && fault.is_refused_token() => {
-                self.tokens.forget(&whose);
-                let (token, _) = self.token(Some(&whose)).await?;
-                self.call(wanted, parameters, Some(&whose), token).await
+                self.tokens.forget(whose);
+                (token, _) = self.token(Some(whose)).await?;
+                self.call(wanted, parameters, Some(whose), token.as_deref())
+                    .await
             }
             (first, _) => first,
         };
-        let fetched = outcome.map_err(|fault| no_files(&fault, &wanted.provider))?;
+        let fetched = outcome.map_err(|fault| no_files(&fault, provider, token.as_deref()))?;
         self.remember(wanted, &fetched.versions);
         Ok(fetched)
     }
@@ -169,7 +196,7 @@ impl Fetcher {
         wanted: &Wanted,
         parameters: &BTreeMap<String, String>,
         whose: Option<&Whose>,
-        token: Option<Arc<Token>>,
+        token: Option<&Token>,
     ) -> Result<Fetched, CallFault> {
         let asked = Asked {
             pod: &self.pod,
@@ -178,7 +205,7 @@ impl Fetcher {
             class: &wanted.class,
             parameters,
             token: whose
-                .zip(token.as_deref())
+                .zip(token)
                 .map(|(whose, token)| (whose.audience.as_str(), token)),
             versions: self.remembered(wanted),
         };
@@ -198,19 +225,21 @@ impl Fetcher {
         }
         all.insert(of(wanted), versions.to_vec());
     }
+}
 
-    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<Wanted, Arc<Flight>>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(flights: &Flights) -> std::sync::MutexGuard<'_, HashMap<Wanted, Arc<Flight>>> {
+    flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn of(wanted: &Wanted) -> (String, String) {
     (wanted.class_uid.clone(), wanted.account.clone())
 }
 
-fn no_files(fault: &CallFault, provider: &str) -> NoFiles {
+/// A provider may quote what it was sent: no piece of the token stays in its text.
+fn no_files(fault: &CallFault, provider: &str, token: Option<&Token>) -> NoFiles {
     let kind = match fault {
         CallFault::Name | CallFault::NoSocket => FailureKind::Class,
+        CallFault::Busy => FailureKind::Internal,
         CallFault::Status(..) | CallFault::Error(_) | CallFault::NoVersions => {
             FailureKind::Provider
         }
@@ -218,11 +247,14 @@ fn no_files(fault: &CallFault, provider: &str) -> NoFiles {
     NoFiles {
         failure: Failure {
             kind,
-            message: masked(&fault.told(provider), []),
+            message: masked(
+                &fault.told(provider),
+                token.map(|token| token.token.as_bytes()),
+            ),
             retry_after: None,
         },
         reached: match fault {
-            CallFault::Name | CallFault::NoSocket => None,
+            CallFault::Name | CallFault::NoSocket | CallFault::Busy => None,
             _ => Some(!fault.is_unreachable()),
         },
     }

@@ -4,7 +4,7 @@
 
 use coffer_sync_core::answer::Before;
 use coffer_sync_core::condition::{READY, Status, Told};
-use coffer_sync_core::decide::{History, Present, Revision, Target, Written};
+use coffer_sync_core::decide::{History, Present, Recreation, Revision, Target, Written};
 use coffer_sync_core::fingerprint::Fingerprint;
 use jiff::Timestamp;
 
@@ -17,8 +17,17 @@ pub struct Memory {
     pub target: Target,
     /// Its name: that of a version where there are versions.
     pub target_name: String,
+    /// Whether the last round left nothing open about it. Otherwise what was seen may no longer be true, and the
+    /// next round looks again.
+    pub settled: bool,
     /// What was known of it before the next write.
     pub before: Option<Before>,
+    /// It was deleted to be made anew, and was not yet.
+    pub recreating: Option<Recreation>,
+    /// Rounds in a row that waited for it to disappear.
+    pub waits: u32,
+    /// A restart that could not be noted, because workloads could not be listed.
+    pub owes_restart: bool,
     /// What happened.
     pub history: History,
     /// The status as it was written.
@@ -59,7 +68,11 @@ impl Memory {
         Self {
             target: Target::Unknown,
             target_name: String::new(),
+            settled: false,
             before: None,
+            recreating: None,
+            waits: 0,
+            owes_restart: false,
             history: History {
                 written,
                 ..History::default()
@@ -95,6 +108,12 @@ impl Memory {
     pub fn unsee(&mut self, target: Target) {
         self.before = None;
         self.target = target;
+    }
+
+    /// Notes that the Secret was seen to go. Whether it has come back is looked at before it is written.
+    pub fn lose(&mut self) {
+        self.unsee(Target::Absent);
+        self.settled = false;
     }
 
     /// Turns to a Secret of another name.

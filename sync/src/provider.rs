@@ -6,7 +6,8 @@
 mod request;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct ProviderRules {
     pub per_second: f64,
     /// Calls at once after a pause.
     pub burst: u32,
+    /// Calls of all providers that may be under way.
+    pub at_once: usize,
 }
 
 /// All providers.
@@ -61,9 +64,11 @@ pub struct Providers {
 struct Link {
     channel: Channel,
     calls: Mutex<Bucket>,
-    in_flight: std::sync::atomic::AtomicI64,
-    /// Name and version as it told them; asked once per connection object.
-    identity: Mutex<Option<String>>,
+    in_flight: AtomicI64,
+    /// Connections so far. Behind each may be another process.
+    connections: Arc<AtomicUsize>,
+    /// Name and version as it told them, or its name alone where it did not; and on which connection.
+    identity: Mutex<Option<(usize, String)>>,
 }
 
 /// The files of an answer. No Debug: they are secret.
@@ -74,7 +79,7 @@ pub struct Fetched {
     pub versions: Vec<ObjectVersion>,
     /// Name and version of the provider.
     pub identity: String,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// Why there are no files. Texts are the provider's, neither masked nor cut.
@@ -84,6 +89,8 @@ pub enum CallFault {
     Name,
     /// There is no socket of that name.
     NoSocket,
+    /// There is no room for its answer: others are kept, or calls hang.
+    Busy,
     /// It answered by a gRPC status, or did not.
     Status(Code, String),
     /// It answered with an error code.
@@ -98,17 +105,14 @@ impl CallFault {
     pub const fn is_unreachable(&self) -> bool {
         match self {
             Self::Status(code, _) => matches!(code, Code::Unavailable | Code::DeadlineExceeded),
-            Self::Name | Self::NoSocket | Self::Error(_) | Self::NoVersions => false,
+            Self::Name | Self::NoSocket | Self::Busy | Self::Error(_) | Self::NoVersions => false,
         }
     }
 
     /// Whether another token may help.
     #[must_use]
     pub const fn is_refused_token(&self) -> bool {
-        matches!(
-            self,
-            Self::Status(Code::Unauthenticated | Code::PermissionDenied, _)
-        )
+        matches!(self, Self::Status(Code::Unauthenticated, _))
     }
 }
 
@@ -125,18 +129,29 @@ impl Providers {
         }
     }
 
+    /// Whether there can be such a provider, and a socket of its name.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn check(&self, provider: &str) -> Result<(), CallFault> {
+        if !is_provider_name(provider) {
+            return Err(CallFault::Name);
+        }
+        if sockets(&self.rules.directories, provider).all(|path| !path.exists()) {
+            return Err(CallFault::NoSocket);
+        }
+        Ok(())
+    }
+
     /// Calls Mount.
     ///
     /// # Errors
     /// When there are no files.
     pub async fn mount(&self, provider: &str, asked: &Asked<'_>) -> Result<Fetched, CallFault> {
-        let link = self.link(provider)?;
-        let permits = u32::try_from(self.rules.answer_bytes / PERMIT_BYTES).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room)
-            .acquire_many_owned(permits.max(1))
-            .await;
-        let room = room.map_err(|_| CallFault::NoSocket)?;
+        self.check(provider)?;
+        let link = self.link(provider);
         link.turn().await;
+        let room = self.room().await?;
         let began = Instant::now();
         self.metrics.provider_in_flight(provider, link.enter());
         let outcome = self.call(&link, asked).await;
@@ -147,7 +162,35 @@ impl Providers {
         let answer = outcome
             .map_err(|status| CallFault::Status(status.code(), status.message().to_owned()))?;
         let identity = self.identity(&link, provider).await;
-        read(answer, identity, room)
+        let fetched = read(answer, identity, room)?;
+        Ok(self.grown(fetched))
+    }
+
+    /// Room for an answer. Each call under way has its share, and answers that are kept leave one over, so that
+    /// calls that hang do not keep other providers from being asked.
+    async fn room(&self) -> Result<OwnedSemaphorePermit, CallFault> {
+        let rules = &self.rules;
+        let share = rules.bytes_in_flight / (rules.at_once + 1);
+        let permits = share.min(rules.answer_bytes).max(PERMIT_BYTES) / PERMIT_BYTES;
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        let wait = Arc::clone(&self.room).acquire_many_owned(permits);
+        match tokio::time::timeout(rules.timeout, wait).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(CallFault::Busy),
+        }
+    }
+
+    /// Of an answer larger than its share the rest counts as well, as far as there is room: it is in memory by now.
+    fn grown(&self, mut fetched: Fetched) -> Fetched {
+        let bytes: usize = fetched.files.iter().map(|(_, bytes)| bytes.len()).sum();
+        let missing = bytes
+            .div_ceil(PERMIT_BYTES)
+            .saturating_sub(fetched.room.num_permits());
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        if let Ok(rest) = Arc::clone(&self.room).try_acquire_many_owned(missing) {
+            fetched.room.merge(rest);
+        }
+        fetched
     }
 
     async fn call(&self, link: &Link, asked: &Asked<'_>) -> Result<MountResponse, Status> {
@@ -162,7 +205,9 @@ impl Providers {
 
     /// Name and version for messages; the name alone where it does not tell.
     async fn identity(&self, link: &Link, provider: &str) -> String {
-        if let Some(known) = link.lock_identity().clone() {
+        let connection = link.connections.load(Ordering::Acquire);
+        let known = link.lock_identity().clone();
+        if let Some((_, known)) = known.filter(|(of, _)| *of == connection) {
             return known;
         }
         let mut client = CsiDriverProviderClient::new(link.channel.clone());
@@ -170,43 +215,40 @@ impl Providers {
             version: "v1alpha1".to_owned(),
         };
         let told = tokio::time::timeout(self.rules.timeout, client.version(request)).await;
-        let Ok(Ok(told)) = told else {
-            return provider.to_owned();
+        let identity = match told {
+            Ok(Ok(told)) => {
+                let told = told.into_inner();
+                format!("{} {}", told.runtime_name, told.runtime_version)
+            }
+            _ => provider.to_owned(),
         };
-        let told = told.into_inner();
-        let identity = format!("{} {}", told.runtime_name, told.runtime_version);
-        *link.lock_identity() = Some(identity.clone());
+        *link.lock_identity() = Some((connection, identity.clone()));
         identity
     }
 
-    fn link(&self, provider: &str) -> Result<Arc<Link>, CallFault> {
-        if !is_provider_name(provider) {
-            return Err(CallFault::Name);
-        }
-        if find(&self.rules.directories, provider).is_none() {
-            // A later connection is to a later process, which may be of another version.
-            self.lock().remove(provider);
-            return Err(CallFault::NoSocket);
-        }
+    fn link(&self, provider: &str) -> Arc<Link> {
         let mut links = self.lock();
         if let Some(link) = links.get(provider) {
-            return Ok(Arc::clone(link));
+            return Arc::clone(link);
         }
         if links.len() >= MOST_LINKS {
             links.clear();
         }
+        let connections = Arc::<AtomicUsize>::default();
+        let directories = self.rules.directories.clone();
         let link = Arc::new(Link {
-            channel: connect(self.rules.directories.clone(), provider.to_owned()),
+            channel: connect(directories, provider.to_owned(), Arc::clone(&connections)),
             calls: Mutex::new(Bucket::new(
                 self.rules.per_second,
                 self.rules.burst,
                 Timestamp::now(),
             )),
             in_flight: 0.into(),
+            connections,
             identity: Mutex::default(),
         });
         links.insert(provider.to_owned(), Arc::clone(&link));
-        Ok(link)
+        link
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Link>>> {
@@ -215,7 +257,7 @@ impl Providers {
 }
 
 impl Link {
-    fn lock_identity(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn lock_identity(&self) -> std::sync::MutexGuard<'_, Option<(usize, String)>> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,15 +276,11 @@ impl Link {
     }
 
     fn enter(&self) -> i64 {
-        self.in_flight
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-            + 1
+        self.in_flight.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn leave(&self) -> i64 {
-        self.in_flight
-            .fetch_sub(1, std::sync::atomic::Ordering::Relaxed)
-            - 1
+        self.in_flight.fetch_sub(1, Ordering::Relaxed) - 1
     }
 }
 
@@ -264,10 +302,8 @@ fn read(
         return Err(CallFault::NoVersions);
     }
     let bytes: usize = files.iter().map(|file| file.contents.len()).sum();
-    let surplus = room
-        .num_permits()
-        .saturating_sub(bytes.div_ceil(PERMIT_BYTES).max(1));
-    drop(room.split(surplus));
+    let needed = bytes.div_ceil(PERMIT_BYTES).max(1);
+    drop(room.split(room.num_permits().saturating_sub(needed)));
     let files = files
         .into_iter()
         .map(|file| (file.path, SecretBytes::new(file.contents.into())));
@@ -275,30 +311,38 @@ fn read(
         files: files.collect(),
         versions: object_version,
         identity,
-        _room: room,
+        room,
     })
 }
 
-fn find(directories: &[PathBuf], provider: &str) -> Option<PathBuf> {
-    let sockets = directories
+fn sockets(directories: &[PathBuf], provider: &str) -> impl Iterator<Item = PathBuf> {
+    directories
         .iter()
-        .map(|directory| directory.join(format!("{provider}.sock")));
-    sockets.into_iter().find(|path| path.exists())
+        .map(move |directory| directory.join(format!("{provider}.sock")))
 }
 
-/// The socket is looked up again for each connection, so that a provider that moves is found.
-fn connect(directories: Vec<PathBuf>, provider: String) -> Channel {
+/// The socket is looked up again for each connection, so that a provider that moves is found, and one that left its
+/// socket behind is passed over.
+fn connect(directories: Vec<PathBuf>, provider: String, connections: Arc<AtomicUsize>) -> Channel {
     let dial = tower::service_fn(move |_: Uri| {
-        let path = find(&directories, &provider);
-        async move { open(path.as_deref()).await }
+        connections.fetch_add(1, Ordering::AcqRel);
+        let paths: Vec<PathBuf> = sockets(&directories, &provider).collect();
+        async move { open(&paths).await }
     });
     // The driver sends this authority too.
     Endpoint::from_static("http://localhost").connect_with_connector_lazy(dial)
 }
 
-async fn open(path: Option<&Path>) -> std::io::Result<TokioIo<UnixStream>> {
-    let path = path.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
-    UnixStream::connect(path).await.map(TokioIo::new)
+async fn open(paths: &[PathBuf]) -> std::io::Result<TokioIo<UnixStream>> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
+    for path in paths {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(TokioIo::new(stream)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// The label of a gRPC code.
@@ -335,6 +379,7 @@ impl CallFault {
             Self::NoSocket => format!(
                 "there is no socket {provider}.sock in the provider directories (--provider-dirs)"
             ),
+            Self::Busy => "there is no room for another answer now".to_owned(),
             Self::Status(code, text) => {
                 format!("provider {provider} answered {}: {text}", code_name(*code))
             }

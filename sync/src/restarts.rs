@@ -10,6 +10,7 @@ use std::time::Duration;
 use coffer_sync_core::claim::Source;
 use coffer_sync_core::condition::{Event, masked};
 use coffer_sync_core::fingerprint::Fingerprint;
+use coffer_sync_core::instant::age;
 use coffer_sync_core::options::{Restart, Target};
 use coffer_sync_core::restart::{
     Batch, Limits, Ready, Workload, patch, pending_message, repoint, targets,
@@ -24,6 +25,8 @@ use crate::world::Key;
 
 /// When nothing waits, nothing is looked for.
 const IDLE: Duration = Duration::from_secs(3600);
+/// A failure that goes on is told again after this time: Events are kept for an hour.
+const AGAIN: Duration = Duration::from_secs(3600);
 /// Digits behind the name of a version.
 const DIGITS: usize = 10;
 
@@ -48,6 +51,8 @@ struct State {
 struct Secret {
     source: Source,
     name: String,
+    /// When a failure was told last of a workload.
+    told: HashMap<Target, Timestamp>,
 }
 
 /// A Secret whose content changed.
@@ -64,6 +69,17 @@ pub struct Changed<'a> {
     pub restart: &'a Restart,
     /// How long changes are collected.
     pub window: Duration,
+}
+
+/// Why a restart was not noted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdded {
+    /// The operator has not switched restarts on.
+    #[error("restarts are switched off; an operator allows them by --restarts")]
+    Off,
+    /// Nobody knows who would have to restart: it is tried again.
+    #[error("the workloads cannot be listed, which is tried again: {0}")]
+    Listing(String),
 }
 
 impl Restarts {
@@ -88,32 +104,25 @@ impl Restarts {
     /// Notes what a changed Secret restarts.
     ///
     /// # Errors
-    /// Why nobody can be restarted, in words.
+    /// Why nobody can be restarted.
     pub async fn add(
         &self,
         cluster: &Cluster,
         changed: &Changed<'_>,
         now: Timestamp,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotAdded> {
         if *changed.restart == Restart::Never {
             return Ok(());
         }
         if !self.enabled {
-            return Err(
-                "restarts are switched off; an operator allows them by --restarts".to_owned(),
-            );
+            return Err(NotAdded::Off);
         }
         let namespace = &changed.source.namespace;
         let workloads = match changed.restart {
             Restart::Named(_) | Restart::Never => Vec::new(),
             Restart::Auto | Restart::Selected(_) => {
                 let listed = cluster.workloads(namespace).await;
-                listed.map_err(|answer| {
-                    format!(
-                        "the workloads cannot be listed: {}",
-                        masked(&answer.message, [])
-                    )
-                })?
+                listed.map_err(|answer| NotAdded::Listing(masked(&answer.message, [])))?
             }
         };
         let targets = chosen(changed, &workloads);
@@ -123,8 +132,11 @@ impl Restarts {
 
     /// Takes up what a status says was pending when another process stopped.
     pub fn resume(&self, changed: &Changed<'_>, targets: BTreeSet<Target>, now: Timestamp) {
+        let still = targets
+            .into_iter()
+            .filter(|target| is_meant(changed.restart, target));
         if self.enabled {
-            self.note(changed, targets, now);
+            self.note(changed, still.collect(), now);
         }
     }
 
@@ -135,9 +147,11 @@ impl Restarts {
         let namespace = &changed.source.namespace;
         let mut state = self.lock();
         let key = (namespace.clone(), changed.secret.to_owned());
+        let before = state.secrets.remove(&key);
         let secret = Secret {
             source: changed.source.clone(),
             name: changed.name.to_owned(),
+            told: before.map(|before| before.told).unwrap_or_default(),
         };
         state.secrets.insert(key, secret);
         let batch = state.batches.entry(namespace.clone()).or_default();
@@ -152,6 +166,24 @@ impl Restarts {
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Forgets a Secret that no source makes any more.
+    pub fn forget(&self, namespace: &str, secret: &str) {
+        let mut state = self.lock();
+        if let Some(batch) = state.batches.get_mut(namespace) {
+            batch.narrow(secret, |_| false);
+        }
+        state
+            .secrets
+            .remove(&(namespace.to_owned(), secret.to_owned()));
+    }
+
+    /// Forgets workloads that the option of a source names no more.
+    pub fn narrow(&self, namespace: &str, secret: &str, restart: &Restart) {
+        if let Some(batch) = self.lock().batches.get_mut(namespace) {
+            batch.narrow(secret, |target| is_meant(restart, target));
+        }
     }
 
     /// Which workloads wait for a restart because of this Secret, in words.
@@ -224,26 +256,30 @@ impl Restarts {
         self.metrics
             .restart(if outcome.is_ok() { "ok" } else { "error" });
         let now = Timestamp::now();
-        let told = self.settle(namespace, ready, outcome.as_ref().err(), now);
+        let error = outcome.as_ref().err();
+        let settled_secrets = self.settle(namespace, ready, error, now);
         self.wake.notify_one();
-        for (key, secret) in told {
-            let event = event(&ready.target, &key.1, outcome.as_ref().err());
-            let written = cluster.write_event(&secret.source, &event, &self.instance, now);
-            if let Err(answer) = written.await {
-                tracing::debug!(error = answer.message, "an Event cannot be written");
+        for (key, source, is_news) in settled_secrets {
+            if is_news {
+                let event = event(&ready.target, &key.1, error);
+                let written = cluster.write_event(&source, &event, &self.instance, now);
+                if let Err(answer) = written.await {
+                    tracing::debug!(error = answer.message, "an Event cannot be written");
+                }
             }
             // The receiver is gone only when nobody leads any more.
             let _ = settled.send(key).await;
         }
     }
 
+    /// The Secrets whose restart this was, their sources, and whether it is to be told: a failure once an hour.
     fn settle(
         &self,
         namespace: &str,
         ready: &Ready,
         error: Option<&String>,
         now: Timestamp,
-    ) -> Vec<(Key, Secret)> {
+    ) -> Vec<(Key, Source, bool)> {
         let mut state = self.lock();
         if let Some(batch) = state.batches.get_mut(namespace) {
             match error {
@@ -255,11 +291,16 @@ impl Restarts {
             .changes
             .keys()
             .map(|secret| (namespace.to_owned(), secret.clone()));
-        let told = keys.filter_map(|key| {
-            let secret = state.secrets.get(&key)?.clone();
-            Some((key, secret))
+        let settled = keys.filter_map(|key| {
+            let secret = state.secrets.get_mut(&key)?;
+            let told = secret.told.get(&ready.target);
+            let is_news = error.is_none() || told.is_none_or(|told| age(now, *told) >= AGAIN);
+            if is_news && error.is_some() {
+                secret.told.insert(ready.target.clone(), now);
+            }
+            Some((key, secret.source.clone(), is_news))
         });
-        told.collect()
+        settled.collect()
     }
 
     async fn carry_out(
@@ -321,6 +362,15 @@ fn chosen(changed: &Changed<'_>, workloads: &[Workload]) -> BTreeSet<Target> {
     };
     let older = workloads.iter().filter(names_older);
     older.map(|workload| workload.target.clone()).collect()
+}
+
+/// Whether a workload that waits may still have to restart. Who is meant by reference or labels is not looked up again.
+fn is_meant(restart: &Restart, target: &Target) -> bool {
+    match restart {
+        Restart::Never => false,
+        Restart::Auto | Restart::Selected(_) => true,
+        Restart::Named(targets) => targets.contains(target),
+    }
 }
 
 /// Whether the name is one that a version of this Secret gets.

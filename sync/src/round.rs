@@ -27,7 +27,11 @@ use crate::fetch::Fetcher;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::restarts::Restarts;
+use crate::watch::Live;
 use crate::world::Job;
+
+/// A first fetch that takes longer is told of.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What all rounds share.
 pub struct Context {
@@ -40,7 +44,9 @@ pub struct Context {
     /// Which types may be written.
     pub allowed: AllowedTypes,
     /// What the operator granted.
-    pub rights: Rights,
+    pub granted: Rights,
+    /// Whether the watch of Secrets is at work: without it only a look proves anything.
+    pub watching: Arc<Live>,
     /// Audience of each provider's token.
     pub audiences: BTreeMap<String, String>,
     /// Class parameter that names the audience.
@@ -53,6 +59,17 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Workloads that wait for their restart.
     pub restarts: Arc<Restarts>,
+}
+
+impl Context {
+    /// What may be relied on now.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        Rights {
+            watch: self.granted.watch && self.watching.is_whole(),
+            ..self.granted
+        }
+    }
 }
 
 /// Whether a round may still write.
@@ -72,8 +89,8 @@ impl Alive {
 
 /// How a round ended.
 pub struct Ended {
-    /// For the schedule.
-    pub last: Last,
+    /// For the schedule; none where the object is due as before.
+    pub last: Option<Last>,
     /// How the call of the provider ended, if there was one.
     pub call: Option<Call>,
 }
@@ -81,8 +98,8 @@ pub struct Ended {
 /// Carries out one round.
 pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Alive) -> Ended {
     let began = Timestamp::now();
-    tell::accepted(context, job, memory, began).await;
-    let gathered = gather::gather(context, job, began).await;
+    tell::unknown(context, job, memory, began).await;
+    let gathered = gathered(context, job, memory, began).await;
     let call = gathered.call;
     let now = Timestamp::now();
     let act = act::Act {
@@ -95,7 +112,7 @@ pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Al
     let Some(done) = act.run(memory).await else {
         // Its object is due again at once, or belongs to another leader.
         return Ended {
-            last: Last::Never,
+            last: Some(Last::Never),
             call,
         };
     };
@@ -106,7 +123,32 @@ pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Al
         .metrics
         .reconciled(concluded.result, took.try_into().unwrap_or_default());
     Ended {
-        last: concluded.last,
+        last: Some(concluded.last),
         call,
+    }
+}
+
+/// Gathers, and says that the object is known if that takes longer than a person waits.
+async fn gathered(
+    context: &Context,
+    job: &Job,
+    memory: &mut Memory,
+    began: Timestamp,
+) -> gather::Gathered {
+    let mut gathering = std::pin::pin!(gather::gather(context, job, began));
+    tokio::select! {
+        gathered = &mut gathering => return gathered,
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    tell::accepted(context, job, memory, began).await;
+    gathering.await
+}
+
+/// Brings the status of an object up to date whose Secret restarts other workloads than before. Nothing is fetched.
+pub async fn restarts_changed(context: &Context, job: &Job, memory: &mut Memory) -> Ended {
+    tell::restarts_changed(context, job, memory, Timestamp::now()).await;
+    Ended {
+        last: None,
+        call: None,
     }
 }

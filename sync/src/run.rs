@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::provider::{Pod, ProviderRules};
 use crate::restarts::Restarts;
 use crate::round::Context;
+use crate::watch::Live;
 use crate::world::WorldRules;
 
 /// How often a process that does not lead shows that it lives.
@@ -161,9 +162,13 @@ async fn lead(
             _ => {}
         }
         tokio::select! {
+            // At our word everything ends, and none of it is a surprise.
+            biased;
             () = stop.cancelled() => {}
             // Without an election nobody sends.
-            Ok(()) = state.changed(), if candidate.is_some() => {}
+            changed = state.changed(), if candidate.is_some() => {
+                changed.context("the election ended by itself")?;
+            }
             // Its loop ends by our word only. No half-dead process may answer probes.
             () = ended_by_itself(&mut term) => anyhow::bail!("the controller ended by itself"),
             () = tokio::time::sleep(BEAT) => {
@@ -249,6 +254,7 @@ impl Term {
             bytes_in_flight: config.answer_bytes_in_flight,
             per_second: config.provider_qps,
             burst: config.provider_burst,
+            at_once: config.workers,
         };
         let pod = Pod {
             name: config.pod_name.clone(),
@@ -261,10 +267,11 @@ impl Term {
             fetcher,
             key,
             allowed: config.allowed_types.clone(),
-            rights: Rights {
+            granted: Rights {
                 delete: config.recreate,
                 watch: config.drift_watch,
             },
+            watching: Arc::new(Live::new(config.watch_namespaces.len().max(1))),
             audiences: config.audiences.clone(),
             audience_parameter: config.audience_parameter.clone(),
             heartbeat: config.status_heartbeat,

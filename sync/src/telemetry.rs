@@ -108,6 +108,8 @@ fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(OURS, level)
+        // At a warning it quotes whole answers.
+        .with_target("kube_client", level.min(LevelFilter::ERROR))
 }
 
 fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -194,10 +196,10 @@ mod tests {
             (L::TRACE, "coffer_sync", L::TRACE),
             (L::TRACE, "coffer_sync_core::decide", L::TRACE),
             (L::WARN, "coffer_sync::rounds", L::WARN),
-            (L::TRACE, "kube_client::client", L::WARN),
+            (L::TRACE, "kube_client::client", L::ERROR),
             (L::DEBUG, "h2::codec", L::WARN),
             (L::TRACE, "hyper_util::client", L::WARN),
-            (L::TRACE, "kube_lease_manager", L::WARN),
+            (L::TRACE, "kube_runtime::watcher", L::WARN),
             (L::ERROR, "tonic::transport", L::ERROR),
         ] {
             let filter = filter(level);

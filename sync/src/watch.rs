@@ -6,7 +6,8 @@
 mod read;
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use coffer_sync_core::options::Door;
@@ -17,7 +18,6 @@ use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::core::GroupVersionKind;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::Sender;
 
 use crate::kinds::{CLASS_API, SYNC_API};
@@ -74,13 +74,44 @@ pub struct SecretState {
     pub resource_version: String,
 }
 
+/// How many watches of Secrets are at work, of how many.
+#[derive(Debug)]
+pub struct Live {
+    at_work: AtomicUsize,
+    all: usize,
+}
+
+impl Live {
+    /// None of so many.
+    #[must_use]
+    pub const fn new(all: usize) -> Self {
+        Self {
+            at_work: AtomicUsize::new(0),
+            all,
+        }
+    }
+
+    /// Whether nothing can happen to a Secret that is not heard of.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.at_work.load(Ordering::Acquire) == self.all
+    }
+}
+
+/// How long to wait before a watch is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Where the kind is not installed.
+    pub missing: Duration,
+}
+
 /// Watches the sources of one kind until the receiver is gone.
 pub async fn sources(
     client: Client,
     door: Door,
     namespace: Option<String>,
     changes: Sender<Change>,
-    recheck: Duration,
+    patience: Patience,
 ) {
     let resource = resource(door);
     let api: Api<DynamicObject> = match &namespace {
@@ -90,7 +121,8 @@ pub async fn sources(
     let listen = Listen {
         what: door.kind(),
         changes,
-        recheck,
+        patience,
+        live: None,
     };
     let listed = |keys, installed| Change::Listed {
         door,
@@ -99,13 +131,8 @@ pub async fn sources(
         installed,
     };
     let seen = |object: &DynamicObject| read::source(door, object);
-    listen
-        .run(
-            watcher::watcher(api, watcher::Config::default()),
-            seen,
-            listed,
-        )
-        .await;
+    let stream = || watcher::watcher(api.clone(), watcher::Config::default());
+    listen.run(stream, seen, listed).await;
 }
 
 /// Watches the metadata of our Secrets until the receiver is gone.
@@ -113,7 +140,8 @@ pub async fn secrets(
     client: Client,
     namespace: Option<String>,
     changes: Sender<Change>,
-    recheck: Duration,
+    patience: Patience,
+    live: Arc<Live>,
 ) {
     let api: Api<PartialObjectMeta<Secret>> = match &namespace {
         Some(namespace) => Api::namespaced(client, namespace),
@@ -123,16 +151,16 @@ pub async fn secrets(
     let listen = Listen {
         what: "Secret",
         changes,
-        recheck,
+        patience,
+        live: Some(live),
     };
     let listed = |keys, _| Change::Secrets {
         namespace: namespace.clone(),
         keys,
     };
     let seen = |object: &PartialObjectMeta<Secret>| read::secret(&object.metadata);
-    listen
-        .run(watcher::watcher(api, config), seen, listed)
-        .await;
+    let stream = || watcher::watcher(api.clone(), config.clone());
+    listen.run(stream, seen, listed).await;
 }
 
 fn resource(door: Door) -> ApiResource {
@@ -157,70 +185,146 @@ struct Read {
 struct Listen {
     what: &'static str,
     changes: Sender<Change>,
-    recheck: Duration,
+    patience: Patience,
+    live: Option<Arc<Live>>,
+}
+
+/// What a watch knows of itself.
+struct Progress {
+    keys: BTreeSet<Key>,
+    pause: Duration,
+    /// Whether it was told that nothing can be listed.
+    told: bool,
+    /// Whether it counts as at work.
+    counted: bool,
+}
+
+/// What follows from an event.
+enum Heard {
+    Change(Change),
+    Nothing,
+    /// The watch is begun anew after this time.
+    Anew(Duration),
 }
 
 impl Listen {
-    async fn run<K: Debug + DeserializeOwned>(
+    async fn run<K, S: Stream<Item = watcher::Result<Event<K>>>>(
         self,
-        stream: impl Stream<Item = watcher::Result<Event<K>>>,
+        stream: impl Fn() -> S,
         seen: impl Fn(&K) -> Option<Read>,
         listed: impl Fn(BTreeSet<Key>, bool) -> Change,
     ) {
-        let mut stream = std::pin::pin!(stream);
-        let mut keys = BTreeSet::new();
-        let mut pause = PAUSES[0];
-        let mut missing = false;
+        let mut progress = Progress {
+            keys: BTreeSet::new(),
+            pause: PAUSES[0],
+            told: false,
+            counted: false,
+        };
         loop {
-            let event = tokio::select! {
+            let mut events = std::pin::pin!(stream());
+            let wait = loop {
+                let event = tokio::select! {
+                    () = self.changes.closed() => return,
+                    event = events.next() => event,
+                };
+                let heard = match event {
+                    None => Heard::Anew(PAUSES[0]),
+                    Some(Ok(event)) => self.hear(&mut progress, event, &seen, &listed),
+                    Some(Err(error)) => self.fail(&mut progress, &error, &listed).await,
+                };
+                match heard {
+                    Heard::Nothing => {}
+                    Heard::Anew(wait) => break wait,
+                    Heard::Change(change) => {
+                        if self.changes.send(change).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
                 () = self.changes.closed() => return,
-                event = stream.next() => event,
-            };
-            let change = match event {
-                None => return,
-                Some(Ok(event)) => {
-                    pause = PAUSES[0];
-                    missing = false;
-                    match event {
-                        Event::Init => {
-                            keys.clear();
-                            None
-                        }
-                        Event::InitApply(object) => {
-                            let read = self.read(&object, &seen);
-                            keys.extend(read.as_ref().map(|read| read.key.clone()));
-                            read.map(|read| read.now)
-                        }
-                        Event::InitDone => Some(listed(std::mem::take(&mut keys), true)),
-                        Event::Apply(object) => self.read(&object, &seen).map(|read| read.now),
-                        Event::Delete(object) => self.read(&object, &seen).map(|read| read.gone),
-                    }
-                }
-                Some(Err(error)) => {
-                    let absent = read::is_missing(&error);
-                    let told = self.failed(&error, absent, &mut missing);
-                    let wait = if absent { self.recheck } else { pause };
-                    pause = (pause * 2).min(PAUSES[1]);
-                    if told
-                        && self
-                            .changes
-                            .send(listed(BTreeSet::new(), false))
-                            .await
-                            .is_err()
-                    {
-                        return;
-                    }
-                    tokio::select! {
-                        () = self.changes.closed() => return,
-                        () = tokio::time::sleep(wait) => None,
-                    }
-                }
-            };
-            if let Some(change) = change
-                && self.changes.send(change).await.is_err()
-            {
-                return;
+                () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+
+    fn hear<K>(
+        &self,
+        progress: &mut Progress,
+        event: Event<K>,
+        seen: impl Fn(&K) -> Option<Read>,
+        listed: impl Fn(BTreeSet<Key>, bool) -> Change,
+    ) -> Heard {
+        let read = match &event {
+            // It says no more than that a list is tried.
+            Event::Init => {
+                progress.keys.clear();
+                return Heard::Nothing;
+            }
+            Event::InitDone => None,
+            Event::InitApply(object) | Event::Apply(object) | Event::Delete(object) => {
+                self.read(object, seen)
+            }
+        };
+        (progress.pause, progress.told) = (PAUSES[0], false);
+        match (event, read) {
+            (Event::InitDone, _) => {
+                self.count(progress, true);
+                Heard::Change(listed(std::mem::take(&mut progress.keys), true))
+            }
+            (Event::Delete(_), Some(read)) => Heard::Change(read.gone),
+            (Event::InitApply(_), Some(read)) => {
+                progress.keys.insert(read.key);
+                Heard::Change(read.now)
+            }
+            (_, Some(read)) => Heard::Change(read.now),
+            (_, None) => Heard::Nothing,
+        }
+    }
+
+    /// A watch that failed is begun anew, with a list: only then is it known what was missed.
+    async fn fail(
+        &self,
+        progress: &mut Progress,
+        error: &watcher::Error,
+        listed: impl Fn(BTreeSet<Key>, bool) -> Change,
+    ) -> Heard {
+        self.count(progress, false);
+        let (kind, first) = (self.what, !progress.told);
+        let absent = read::is_missing(error);
+        if absent && first {
+            tracing::info!(kind, "the kind is not installed; it is looked for again");
+        } else if !absent {
+            let error = read::cause(error);
+            tracing::warn!(kind, error, "the watch failed and is tried again");
+        }
+        // Where nothing may be listed there is nothing to wait for, and others must not wait with it.
+        if absent || read::is_forbidden(error) {
+            progress.told = true;
+            if first {
+                // Whoever hears it is gone only with everything else.
+                let _ = self.changes.send(listed(BTreeSet::new(), false)).await;
+            }
+        }
+        let wait = if absent {
+            self.patience.missing
+        } else {
+            progress.pause
+        };
+        progress.pause = (progress.pause * 2).min(PAUSES[1]);
+        Heard::Anew(wait)
+    }
+
+    fn count(&self, progress: &mut Progress, at_work: bool) {
+        let Some(live) = &self.live else { return };
+        if std::mem::replace(&mut progress.counted, at_work) == at_work {
+            return;
+        }
+        if at_work {
+            live.at_work.fetch_add(1, Ordering::AcqRel);
+        } else {
+            live.at_work.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -230,20 +334,5 @@ impl Listen {
             tracing::warn!(kind = self.what, "an object cannot be read and is skipped");
         }
         read
-    }
-
-    /// Tells of a failure, of a missing kind once; whether the kind has just gone missing.
-    fn failed(&self, error: &watcher::Error, absent: bool, missing: &mut bool) -> bool {
-        let kind = self.what;
-        if !absent {
-            let error = read::cause(error);
-            tracing::warn!(kind, error, "the watch failed and is tried again");
-            return false;
-        }
-        let first = !std::mem::replace(missing, true);
-        if first {
-            tracing::info!(kind, "the kind is not installed; it is looked for again");
-        }
-        first
     }
 }

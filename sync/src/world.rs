@@ -112,7 +112,11 @@ impl World {
         let gone = self.replace(Door::Class, &key, &class.source, names, &mut touched);
         // A class that is closed again keeps what it made: its owner said no more than `leave me alone`.
         if same_source && opened {
-            let dropped = gone.into_iter().map(|object| Dropped {
+            // Twins and entries without a name made no Secret of their own.
+            let gone = gone
+                .into_iter()
+                .filter(|object| secret_of(object) == object.secret);
+            let dropped = gone.map(|object| Dropped {
                 class: key.clone(),
                 secret: object.secret,
             });

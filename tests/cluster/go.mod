@@ -1,4 +1,4 @@
-// Pins the servers that the end-to-end tests run as Go tools: kube-apiserver, etcd and helm.
+// Pins the servers that the end-to-end tests run as Go tools: kube-apiserver, kube-controller-manager, etcd and helm.
 // Nothing imports this module and it holds no code of ours; tools/install.sh builds from it.
 // k8s.io/kubernetes names its staging modules v0.0.0, so each is replaced by its published version:
 // raise all of them together with k8s.io/kubernetes (v1.X.Y goes with v0.X.Y).

@@ -20,6 +20,7 @@ mod parameters;
 mod rows;
 mod secret_types;
 mod stage;
+mod sync;
 mod sync_crds;
 mod sync_objects;
 mod sync_policies;

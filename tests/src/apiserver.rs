@@ -11,6 +11,7 @@ mod objects;
 pub use controllers::Controllers;
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -75,12 +76,37 @@ impl ApiServer {
         eventually(READY, "a ready API server", async || {
             self.etcd.still_running()?;
             self.server.still_running()?;
-            let ready = http::Request::get("/readyz").body(Vec::new())?;
-            let answer = self.client.request_text(ready).await?;
-            ensure!(answer == "ok", "readyz answers {answer:?}");
-            Ok(())
+            self.says_ready().await
         })
         .await
+    }
+
+    async fn says_ready(&self) -> Result<()> {
+        let ready = http::Request::get("/readyz").body(Vec::new())?;
+        let answer = self.client.request_text(ready).await?;
+        ensure!(answer == "ok", "readyz answers {answer:?}");
+        Ok(())
+    }
+
+    /// Starts a server in the place of the one that was killed, on its port and its etcd, and waits until requests
+    /// are served. It ends when what is returned is dropped.
+    ///
+    /// # Errors
+    /// When the port does not become free, or the server does not become ready; with the end of its log.
+    pub async fn revive(&self) -> Result<Running> {
+        let (_, port) = self.url.rsplit_once(':').context("a URL without a port")?;
+        let port: u16 = port.parse()?;
+        eventually(READY, "the port of the killed server", async || {
+            Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop)?)
+        })
+        .await?;
+        let mut server = start_server(self.directory.path(), port)?;
+        eventually(READY, "a ready API server", async || {
+            server.still_running()?;
+            self.says_ready().await
+        })
+        .await?;
+        Ok(server)
     }
 
     /// `https://127.0.0.1:<port>`.
@@ -181,7 +207,7 @@ impl ApiServer {
         self.server.log()
     }
 
-    /// Makes the server hang (`STOP`) or go on (`CONT`), for tests of a stalled API.
+    /// Makes the server hang (`STOP`) or go on (`CONT`), for tests of a stalled API; or ends it (`KILL`).
     ///
     /// # Errors
     /// When it is gone.
@@ -205,6 +231,12 @@ impl ApiServer {
             "kill -KILL {server} {etcd}; rm -rf '{}'",
             self.directory.path().display()
         )
+    }
+
+    /// The server and its etcd, to look at what they take.
+    #[must_use]
+    pub fn pids(&self) -> [u32; 2] {
+        [self.server.pid(), self.etcd.pid()]
     }
 
     fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {

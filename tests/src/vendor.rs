@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use coffer_proto::attributes::CLASS;
 use coffer_proto::v1alpha1::csi_driver_provider_server::{
     CsiDriverProvider, CsiDriverProviderServer,
 };
@@ -26,6 +28,10 @@ use tonic::{Request, Response, Status};
 pub struct Script {
     /// Paths and contents.
     pub files: BTreeMap<String, Bytes>,
+    /// Those of single classes, by the class's name; every other class gets `files`.
+    pub classes: BTreeMap<String, BTreeMap<String, Bytes>>,
+    /// How long each answer takes.
+    pub delay: Option<Duration>,
     /// A gRPC error instead.
     pub failure: Option<Status>,
     /// An error code instead.
@@ -34,6 +40,20 @@ pub struct Script {
     pub no_versions: bool,
     /// Whether calls hang until their caller gives up.
     pub hangs: bool,
+}
+
+impl Script {
+    /// What this class is answered.
+    fn of(&self, class: Option<&String>) -> Self {
+        let own = class.and_then(|class| self.classes.get(class));
+        Self {
+            files: own.unwrap_or(&self.files).clone(),
+            classes: BTreeMap::new(),
+            failure: self.failure.clone(),
+            code: self.code.clone(),
+            ..*self
+        }
+    }
 }
 
 /// A request as it arrived.
@@ -169,10 +189,11 @@ impl Answering {
     }
 
     fn arrive(&self, request: MountRequest) -> Result<(Script, InFlight), Status> {
-        let attributes = serde_json::from_str(&request.attributes)
+        let attributes: BTreeMap<String, String> = serde_json::from_str(&request.attributes)
             .map_err(|_| Status::invalid_argument("attributes are no map of strings"))?;
         let versions = request.current_object_version.into_iter();
         let mut state = self.lock();
+        let script = state.script.of(attributes.get(CLASS));
         state.arrived.push(Arrived {
             attributes,
             secrets: request.secrets,
@@ -184,7 +205,7 @@ impl Answering {
         });
         state.in_flight += 1;
         state.most_in_flight = state.most_in_flight.max(state.in_flight);
-        Ok((state.script.clone(), InFlight(Arc::clone(&self.0))))
+        Ok((script, InFlight(Arc::clone(&self.0))))
     }
 }
 
@@ -208,6 +229,9 @@ impl CsiDriverProvider for Answering {
         let (script, _in_flight) = self.arrive(request.into_inner())?;
         if script.hangs {
             return std::future::pending().await;
+        }
+        if let Some(delay) = script.delay {
+            tokio::time::sleep(delay).await;
         }
         if let Some(failure) = script.failure {
             return Err(failure);
@@ -236,5 +260,32 @@ impl CsiDriverProvider for Answering {
             error: script.code.map(|code| Error { code }),
             files: files.collect(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_class_gets_files_of_its_own_and_every_other_class_the_common_ones() {
+        let answering = Answering(Arc::default());
+        let files = |contents| BTreeMap::from([("f".to_owned(), Bytes::from_static(contents))]);
+        {
+            let script = &mut answering.lock().script;
+            script.files = files(b"common");
+            script.classes.insert("a".to_owned(), files(b"own"));
+        }
+        for (class, expected) in [("a", "own"), ("b", "common")] {
+            let request = MountRequest {
+                attributes: json!({CLASS: class}).to_string(),
+                ..MountRequest::default()
+            };
+            let answer = answering.mount(Request::new(request)).await.unwrap();
+            let files = answer.into_inner().files;
+            assert_eq!(&files[0].contents[..], expected.as_bytes(), "{class}");
+        }
     }
 }

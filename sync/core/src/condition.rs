@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::annotation::{class_annotation, written_secrets};
-pub use self::event::{Deed, Event, Told, event};
+pub use self::event::{Deed, Event, Told, event, note_of};
 pub use self::fault::{Fault, Fine, Upstream};
 pub use self::mask::masked;
 pub use self::message::{Summary, ready_message};
@@ -29,6 +29,9 @@ pub const SECRET_CREATED: &str = "SecretCreated";
 pub const SECRET_UPDATED: &str = "SecretUpdated";
 /// Our condition: whether all is well, with the finer reason.
 pub const READY: &str = "Ready";
+
+/// The schema of SecretSync refuses longer messages.
+const MESSAGE: usize = 32_768;
 
 /// How many polls may fail before last good values count as stale, and for how long at least.
 const STALE_POLLS: u32 = 3;
@@ -192,6 +195,32 @@ pub fn update(before: &Status, outcome: &Outcome, facts: &Facts, now: Timestamp)
     }
 }
 
+/// The status when nothing happened but that other workloads wait for their restart than before.
+#[must_use]
+pub fn update_pending(before: &Status, facts: &Facts, now: Timestamp) -> Update {
+    let mut next = Next {
+        before,
+        facts,
+        now,
+        conditions: before.conditions.clone(),
+    };
+    match &facts.restart_pending {
+        Some(pending) => next.set(RESTART_PENDING, Truth::True, "RestartPending", pending),
+        None => {
+            next.conditions.remove(RESTART_PENDING);
+        }
+    }
+    let conditions = next.conditions;
+    let write = differ(&before.conditions, &conditions);
+    Update {
+        status: Status {
+            conditions,
+            ..before.clone()
+        },
+        write,
+    }
+}
+
 /// Points in time alone make no difference.
 fn differ(before: &BTreeMap<String, Condition>, after: &BTreeMap<String, Condition>) -> bool {
     let ours = [SECRET_CREATED, SECRET_UPDATED, READY, HELD, RESTART_PENDING];
@@ -224,7 +253,7 @@ impl Next<'_> {
         let condition = Condition {
             status,
             reason: reason.to_owned(),
-            message: message.to_owned(),
+            message: message[..message.floor_char_boundary(MESSAGE)].to_owned(),
             observed_generation: self.facts.generation,
             since: before.map_or(self.now, |before| before.since),
         };

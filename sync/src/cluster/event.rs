@@ -13,6 +13,8 @@ use serde_json::json;
 use super::{Call, Cluster};
 use crate::kinds::{CLASS_API, SYNC_API};
 
+/// The API server refuses longer ones.
+const INSTANCE: usize = 128;
 /// The longest name that still leaves room for what makes an Event's name unique.
 const NAME: usize = 200;
 
@@ -28,7 +30,9 @@ impl Cluster {
         instance: &str,
         now: Timestamp,
     ) -> Result<(), Answer> {
-        let body = document(source, event, instance, now).to_string();
+        // Several may be told of one moment.
+        let mark = Timestamp::now().as_nanosecond();
+        let body = document(source, event, (instance, mark), now).to_string();
         let path = format!(
             "/apis/events.k8s.io/v1/namespaces/{}/events",
             source.namespace
@@ -40,20 +44,25 @@ impl Cluster {
     }
 }
 
-fn document(source: &Source, event: &Event, instance: &str, now: Timestamp) -> serde_json::Value {
+fn document(
+    source: &Source,
+    event: &Event,
+    (instance, mark): (&str, i128),
+    now: Timestamp,
+) -> serde_json::Value {
     let end = source.name.floor_char_boundary(NAME);
     let stem = source.name[..end].trim_end_matches(['.', '-']);
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": format!("{stem}.{:x}", now.as_nanosecond()), "namespace": source.namespace},
+        "metadata": {"name": format!("{stem}.{mark:x}"), "namespace": source.namespace},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
         "type": if event.warning { "Warning" } else { "Normal" },
         "reason": event.reason,
         "note": event.note,
         "action": "Sync",
         "reportingController": APPLY_MANAGER,
-        "reportingInstance": instance,
+        "reportingInstance": instance[..instance.floor_char_boundary(INSTANCE)],
         "regarding": {
             "apiVersion": match source.door {
                 Door::Class => CLASS_API,
@@ -86,7 +95,7 @@ mod tests {
             note: "why".to_owned(),
         };
         let now: Timestamp = "2026-01-01T00:00:00.5Z".parse().unwrap();
-        let document = document(&source, &event, "pod-1", now);
+        let document = document(&source, &event, ("pod-1", 1), now);
         assert_eq!(document["eventTime"], "2026-01-01T00:00:00.500000Z");
         assert_eq!(document["type"], "Warning");
         assert_eq!(document["regarding"]["uid"], "u");

@@ -117,7 +117,10 @@ impl Cluster {
     /// What the API server said instead.
     pub async fn lease(&self, namespace: &str, name: &str) -> Result<Option<Lease>, Answer> {
         let path = format!("{}/{name}", path(namespace));
-        match self.send(Call::new("get", Method::GET, path)).await {
+        match self
+            .send(Call::new("get", Method::GET, path).urgent())
+            .await
+        {
             Ok(reply) => {
                 let document: Document = serde_json::from_slice(&reply.body).map_err(unreadable)?;
                 let version = document.metadata.resource_version;
@@ -139,7 +142,7 @@ impl Cluster {
         lease: &Lease,
     ) -> Result<(), Answer> {
         let body = document(namespace, name, lease).to_string();
-        let call = Call::new("create", Method::POST, path(namespace));
+        let call = Call::new("create", Method::POST, path(namespace)).urgent();
         self.send(call.body(super::JSON, body.as_bytes()))
             .await
             .map(|_| ())
@@ -157,7 +160,7 @@ impl Cluster {
     ) -> Result<(), Answer> {
         let body = document(namespace, name, lease).to_string();
         let path = format!("{}/{name}", path(namespace));
-        let call = Call::new("update", Method::PUT, path);
+        let call = Call::new("update", Method::PUT, path).urgent();
         self.send(call.body(super::JSON, body.as_bytes()))
             .await
             .map(|_| ())

@@ -69,7 +69,7 @@ impl Controller {
             Door::Sync => self.world.remove_sync(key),
         };
         if door == Door::Class {
-            self.class_texts.remove(key);
+            self.class_texts().remove(key);
         }
         self.touch(touched);
     }
@@ -96,12 +96,23 @@ impl Controller {
 
     fn look(&mut self, job: Job) {
         let now = Timestamp::now();
+        if let Ok(secret) = &job.secret {
+            let claimed = (job.source.namespace.clone(), secret.clone());
+            // It is named again.
+            if let Some(orphan) = self.orphans.remove(&claimed) {
+                orphan.abort();
+            }
+        }
         let provider = job.provider().to_owned();
         let object = job.object.clone();
         if let Some(tracked) = self.tracked.get_mut(&object) {
             let same = !changed(Some(&tracked.seen), &job.seen) && tracked.rival == job.rival;
             if same {
                 return;
+            }
+            if let (Ok(options), Some((namespace, secret))) = (&job.options, &tracked.claim) {
+                let restarts = &self.context.restarts;
+                restarts.narrow(namespace, secret, &options.restart);
             }
             tracked.seen = job.seen;
             tracked.rival = job.rival;
@@ -115,14 +126,18 @@ impl Controller {
             return;
         }
         let memory = self.recall(&job);
+        let claim = claim(&job);
         let tracked = Tracked {
             seen: job.seen,
             rival: job.rival,
             provider: provider.clone(),
             aim: None,
+            claim,
             memory: Some(memory),
             alive: None,
             again: false,
+            untold: false,
+            moved: false,
             gone: false,
         };
         self.tracked.insert(object.clone(), tracked);
@@ -143,6 +158,11 @@ impl Controller {
             && self.aims.get(aim) == Some(object)
         {
             self.aims.remove(aim);
+        }
+        if let Some(claim) = &tracked.claim
+            && self.world.claimants(claim).is_empty()
+        {
+            self.context.restarts.forget(&claim.0, &claim.1);
         }
         if let Some(view) = self.shown.views.remove(object)
             && self.rules.per_object
@@ -221,13 +241,11 @@ impl Controller {
             return;
         };
         let context = Arc::clone(&self.context);
-        let ended = self.ended.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                () = settle_orphan(&context, &class, &dropped.secret, Timestamp::now()) => {}
-            }
+        let orphan = (dropped.class.0.clone(), dropped.secret.clone());
+        let task = self.tasks.spawn(async move {
+            settle_orphan(&context, &class, &dropped.secret, Timestamp::now()).await;
         });
+        self.orphans.insert(orphan, task);
     }
 
     /// What the source tells of rounds before this process.
@@ -270,6 +288,12 @@ impl Controller {
             .restarts
             .resume(&changed, targets, Timestamp::now());
     }
+}
+
+/// The Secret that an object claims, if it has a name that can be one.
+fn claim(job: &Job) -> Option<Key> {
+    let secret = job.secret.as_ref().ok()?;
+    Some((job.source.namespace.clone(), secret.clone()))
 }
 
 /// A status of a class's Secret from the annotation: that it was created, and what it holds.

@@ -30,7 +30,7 @@ impl Controller {
             return;
         };
         match &mut tracked.memory {
-            Some(memory) => memory.unsee(Target::Unknown),
+            Some(memory) => memory.lose(),
             None => tracked.gone = true,
         }
         let provider = tracked.provider.clone();
@@ -44,6 +44,7 @@ impl Controller {
             return;
         };
         let Some(memory) = &mut tracked.memory else {
+            tracked.moved = true;
             return;
         };
         let state = tracked.aim.as_ref().and_then(|aim| self.secrets.get(aim));

@@ -1,10 +1,9 @@
 //! Takes up what a round brought: the memory of its object, when it is due again, what is shown of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use coffer_sync_core::condition::{Status, class_annotation};
-use coffer_sync_core::decide::Target;
 use coffer_sync_core::options::Door;
 use coffer_sync_core::options::names::SYNC_STATUS;
 use coffer_sync_core::schedule::{Call, Jitter, Last, Object, due};
@@ -26,8 +25,9 @@ impl Controller {
             }
             // A panic ends one round. What was known of its object is read anew from its source.
             Err(error) => {
-                if let Some(object) = self.running.remove(&error.id()) {
+                if let Some((object, provider)) = self.running.remove(&error.id()) {
                     tracing::error!(secret = object.secret, "a round ended in a panic");
+                    self.note_call(&object, &provider, None, now);
                     self.recover(&object, now);
                 }
             }
@@ -56,46 +56,53 @@ impl Controller {
     fn take_up(&mut self, finished: Finished, now: Timestamp) {
         let Finished {
             object,
-            memory,
+            provider,
+            mut memory,
             ended,
         } = finished;
         self.queue.done(&object);
+        if ended.last.is_some() {
+            self.note_call(&object, &provider, ended.call, now);
+        }
         let job = self.world.job(&object);
         let Some(tracked) = self.tracked.get_mut(&object) else {
             return;
         };
         let provider = tracked.provider.clone();
         tracked.alive = None;
-        let (again, gone) = (tracked.again, std::mem::take(&mut tracked.gone));
-        let mut memory = memory;
+        let again = std::mem::take(&mut tracked.again);
+        let (gone, moved, untold) = (
+            std::mem::take(&mut tracked.gone),
+            std::mem::take(&mut tracked.moved),
+            std::mem::take(&mut tracked.untold),
+        );
         if gone {
-            memory.unsee(Target::Unknown);
+            memory.lose();
         }
-        if let Some(job) = &job {
-            let aim = (job.source.namespace.clone(), memory.target_name.clone());
-            if tracked.aim.as_ref() != Some(&aim) {
-                if let Some(before) = tracked.aim.replace(aim.clone()) {
-                    self.aims.remove(&before);
-                }
-                self.aims.insert(aim, object.clone());
-            }
-        }
+        let aim = memory.target_name.clone();
         tracked.memory = Some(memory);
-        self.note_call(&object, &provider, ended.call, now);
-        let next = if again {
-            self.queue.insert(object.clone(), &provider, now);
-            Some(now)
-        } else {
-            self.plan(&object, &provider, ended.last, now)
+        let next = match ended.last {
+            _ if again => {
+                self.queue.insert(object.clone(), &provider, now);
+                Some(now)
+            }
+            Some(last) => self.plan(&object, &provider, last, now),
+            None => self.shown.views.next_of(&object),
         };
-        if self.context.rights.watch {
+        let Some(job) = job else { return };
+        if !aim.is_empty() {
+            self.take_aim(&object, (job.source.namespace.clone(), aim));
+        }
+        if moved {
             self.compare(&object);
         }
-        if let Some(job) = job {
-            self.show(&object, &job, next);
-            if job.source.door == Door::Class && self.rules.class_status {
-                self.tell_class(&(job.source.namespace.clone(), job.source.name.clone()));
-            }
+        self.show(&object, &job, next);
+        if job.source.door == Door::Class && self.rules.class_status {
+            self.tell_class(&(job.source.namespace.clone(), job.source.name.clone()));
+        }
+        // A round that is due at once will tell.
+        if untold && !again {
+            self.tell_restarts(object);
         }
     }
 
@@ -118,7 +125,12 @@ impl Controller {
     }
 
     fn note_call(&mut self, object: &Object, provider: &str, call: Option<Call>, now: Timestamp) {
-        let Some(call) = call else { return };
+        let Some(call) = call else {
+            if let Some(pause) = self.pauses.get_mut(provider) {
+                pause.unused();
+            }
+            return;
+        };
         let pause = self.pauses.entry(provider.to_owned()).or_default();
         pause.note(object, call, now);
         let is_paused = pause.is_paused(now);
@@ -154,16 +166,20 @@ impl Controller {
             states.insert(object.secret.clone(), memory.status.clone());
         }
         let text = class_annotation(&states);
-        let sent = self
-            .class_texts
+        let mut texts = self.class_texts();
+        let sent = texts
             .get(key)
             .or_else(|| class.annotations.get(SYNC_STATUS));
         if sent == Some(&text) {
             return;
         }
-        self.class_texts.insert(key.clone(), text.clone());
-        let cluster = Arc::clone(&self.context.cluster);
-        tokio::spawn(async move {
+        texts.insert(key.clone(), text.clone());
+        drop(texts);
+        let (cluster, texts) = (
+            Arc::clone(&self.context.cluster),
+            Arc::clone(&self.class_texts),
+        );
+        self.tasks.spawn(async move {
             let state = ClassState {
                 namespace: &class.source.namespace,
                 name: &class.source.name,
@@ -171,24 +187,20 @@ impl Controller {
                 text: &text,
             };
             if let Err(answer) = cluster.write_class_state(state).await {
+                // The next round of the class tries again.
+                texts
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&class.key());
                 let (class, error) = (&class.source.name, answer.message);
                 tracing::warn!(class, error, "the state of a class cannot be written");
             }
         });
     }
 
-    /// A restart settled: the status of those who waited for it says something else now.
-    pub(super) fn refresh(&mut self, key: &Key) {
-        let now = Timestamp::now();
-        for object in self.world.claimants(key) {
-            let Some(tracked) = self.tracked.get_mut(&object) else {
-                continue;
-            };
-            let provider = tracked.provider.clone();
-            match tracked.alive {
-                Some(_) => tracked.again = true,
-                None => self.queue.insert(object, &provider, now),
-            }
-        }
+    pub(super) fn class_texts(&self) -> MutexGuard<'_, HashMap<Key, String>> {
+        self.class_texts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

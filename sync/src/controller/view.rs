@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use coffer_sync_core::condition::{Fine, READY, Truth, stale_after};
 use coffer_sync_core::instant::age;
@@ -64,8 +65,8 @@ pub struct View {
     pub next: Option<Timestamp>,
     /// When its content stops being of use.
     pub expires: Option<Timestamp>,
-    /// How old a success may be.
-    pub stale_after: std::time::Duration,
+    /// How old a success may be; none for any age.
+    pub stale_after: Option<Duration>,
 }
 
 impl View {
@@ -92,14 +93,15 @@ impl View {
             kind: job.source.door.kind(),
             namespace: job.source.namespace.clone(),
             name: job.source.name.clone(),
-            secret: memory.target_name.clone(),
+            secret: job.secret.clone().unwrap_or_default(),
             type_: built_in.map(built_in_name),
             state,
             reason,
             last_success: memory.last_success,
             next,
             expires: memory.expires,
-            stale_after: stale_after(interval),
+            // What is not polled does not grow stale.
+            stale_after: interval.map(|interval| stale_after(Some(interval))),
         }
     }
 
@@ -112,8 +114,10 @@ impl View {
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
-        let is_old = |success| age(now, success) >= self.stale_after;
-        self.state != State::Suspended && self.last_success.is_none_or(is_old)
+        let (Some(limit), Some(success)) = (self.stale_after, self.last_success) else {
+            return false;
+        };
+        self.state != State::Suspended && age(now, success) >= limit
     }
 }
 
@@ -142,6 +146,10 @@ impl Views {
 
     pub(super) fn remove(&self, object: &Object) -> Option<View> {
         self.lock().remove(object)
+    }
+
+    pub(super) fn next_of(&self, object: &Object) -> Option<Timestamp> {
+        self.lock().get(object)?.next
     }
 
     pub(super) fn clear(&self) {
@@ -177,7 +185,9 @@ impl Views {
             }
             counts.contested += i64::from(view.reason == Fine::Contested.as_str());
             counts.stale += i64::from(view.is_stale(now));
-            let success = view.last_success.map(|success| age(now, success));
+            let polled = view.state != State::Suspended && view.stale_after.is_some();
+            let success = view.last_success.filter(|_| polled);
+            let success = success.map(|success| age(now, success));
             counts.oldest_success_age = counts.oldest_success_age.max(success);
             if let (Some(type_), Some(end)) = (view.type_, view.expires) {
                 let earliest = expiry.entry(type_).or_default();

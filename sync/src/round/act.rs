@@ -7,21 +7,26 @@ mod write;
 pub(super) use self::write::mark;
 
 use coffer_sync_core::answer::{Effect, Next};
+use coffer_sync_core::claim::{APPLY_MANAGER, Frozen, Holder, Operation};
 use coffer_sync_core::condition::masked;
 use coffer_sync_core::decide::{
-    Failure, FailureKind, Fight, History, Plan, Policy, Refusal, Same, Skip, Target, Wanted,
+    Failure, FailureKind, History, Plan, Policy, Present, Refusal, Same, Skip, Target, Wanted,
     decide, version_name,
 };
-use coffer_sync_core::options::{Immutable, Options};
+use coffer_sync_core::options::{Door, Immutable, Options};
 use jiff::Timestamp;
 
-use super::gather::{Gathered, Made};
+use super::gather::{Gathered, Made, digest};
 use super::{Alive, Context};
+use crate::cluster::Seen;
 use crate::memory::Memory;
 use crate::world::Job;
 
 /// A round that decides more often than this runs in a circle.
 const MOST_STEPS: usize = 12;
+
+/// Looks at a Secret that a source of ours left behind, before it counts as a stranger's.
+const MOST_WAITS: u32 = 8;
 
 /// How the round of a Secret ended.
 pub(super) enum Done {
@@ -35,6 +40,8 @@ pub(super) enum Done {
         opponent: Option<String>,
         /// Whether there was other content before.
         differed: bool,
+        /// Whether it was this process's first write of the Secret.
+        first: bool,
     },
     /// It was left as it is, as planned.
     Left(Plan),
@@ -71,27 +78,37 @@ impl Act<'_> {
                 &self.gathered.wanted,
             )));
         };
-        self.aim(memory, options).await;
+        if !std::mem::replace(&mut memory.settled, false) {
+            memory.unsee(Target::Unknown);
+        }
+        let done = match self.aim(memory, options).await {
+            Ok(()) => self.steps(memory, options, made).await?,
+            Err(next) => match self.follow(memory, next) {
+                Step::End(done) => done,
+                Step::Again => circular(),
+            },
+        };
+        memory.settled = done.settles();
+        Some(done)
+    }
+
+    async fn steps(&self, memory: &mut Memory, options: &Options, made: &Made) -> Option<Done> {
         for _ in 0..MOST_STEPS {
             let wanted = self.wanted(memory, made);
             let plan = self.decide(memory, options, &wanted);
             if plan.writes() && !self.alive.may_write() {
                 return None;
             }
-            match self.carry_out(memory, options, made, plan).await {
+            match self.carry_out(memory, made, plan).await {
                 Step::Again => {}
                 Step::End(done) => return Some(done),
             }
         }
-        Some(Done::Failed(Failure {
-            kind: FailureKind::Internal,
-            message: "the Secret changes faster than it can be looked at".to_owned(),
-            retry_after: None,
-        }))
+        Some(circular())
     }
 
     fn decide(&self, memory: &Memory, options: &Options, wanted: &Wanted) -> Plan {
-        let policy = Policy::new(options, self.context.rights);
+        let policy = Policy::new(options, self.context.rights());
         decide(wanted, &memory.target, &memory.history, &policy, self.now)
     }
 
@@ -99,44 +116,45 @@ impl Act<'_> {
     fn wanted(&self, memory: &Memory, made: &Made) -> Wanted {
         let mut wanted = self.gathered.wanted.clone();
         if let (Wanted::Content(content), true) = (&mut wanted, write::is_adopted(memory)) {
-            content.metadata =
-                write::as_adopted(&made.rendered, &self.job.source).metadata_digest();
+            let adopted = write::as_adopted(&made.rendered, &self.job.source);
+            content.metadata = digest(&adopted, content.verdict.as_ref());
         }
         wanted
     }
 
     /// Under `immutable: Versioned` the Secret in question is that of the content's version.
-    async fn aim(&self, memory: &mut Memory, options: &Options) {
+    async fn aim(&self, memory: &mut Memory, options: &Options) -> Result<(), Next> {
         let Wanted::Content(content) = &self.gathered.wanted else {
-            return;
+            return Ok(());
         };
         if options.immutable != Immutable::Versioned {
-            return memory.aim(&content.secret);
+            memory.aim(&content.secret);
+            return Ok(());
         }
         let written = memory.history.written.as_ref();
         let before = written.map(|written| version_name(&content.secret, &written.fingerprint));
         memory.aim(&version_name(&content.secret, &content.fingerprint));
         // After a restart the record of the newest version stands on that version only.
         if let (None, Some(before)) = (&memory.history.latest, before)
-            && let Ok(Target::Present(present)) = self.look(&before).await.map(|(target, _)| target)
+            && let (Target::Present(present), _) = self.look(&before).await?
         {
             memory.history.latest = present.record;
         }
+        Ok(())
     }
 
-    async fn carry_out(
-        &self,
-        memory: &mut Memory,
-        options: &Options,
-        made: &Made,
-        plan: Plan,
-    ) -> Step {
+    async fn carry_out(&self, memory: &mut Memory, made: &Made, plan: Plan) -> Step {
         let name = memory.target_name.clone();
         match plan {
             Plan::Probe => match self.look(&name).await {
                 Ok((target, seen)) => {
                     match (target, seen) {
-                        (Target::Present(present), Some(seen)) => memory.see(*present, &seen),
+                        (Target::Present(mut present), Some(seen)) => {
+                            if self.is_left_behind(&present, &seen, memory.waits) {
+                                present.holder = Holder::Former;
+                            }
+                            memory.see(*present, &seen);
+                        }
                         (target, _) => memory.unsee(target),
                     }
                     Step::Again
@@ -156,9 +174,23 @@ impl Act<'_> {
             | Plan::Apply(_)
             | Plan::Adopt { .. }
             | Plan::Recreate { .. }
-            | Plan::NewVersion { .. } => self.write(memory, options, made, plan).await,
+            | Plan::NewVersion { .. } => self.write(memory, made, plan).await,
             Plan::Hold(_) | Plan::Skip(_) | Plan::Refuse(_) => Step::End(Done::Left(plan)),
         }
+    }
+
+    /// Whether we made it for a source that no longer claims it: the garbage collector takes it in a moment. Where it
+    /// has not after a while, it is somebody else's.
+    fn is_left_behind(&self, present: &Present, seen: &Seen, waits: u32) -> bool {
+        let metadata = &seen.metadata;
+        let kinds = [Door::Class.kind(), Door::Sync.kind()];
+        let mut owners = metadata.owners.iter();
+        present.holder == Holder::Stranger
+            && waits < MOST_WAITS
+            && self.job.rival.is_none()
+            && owners.len() > 0
+            && owners.all(|(kind, ..)| kinds.contains(&kind.as_str()))
+            && seen.entry_of(APPLY_MANAGER, Operation::Apply).is_some()
     }
 
     /// What follows from a refusal of the API server.
@@ -168,11 +200,17 @@ impl Act<'_> {
                 memory.unsee(Target::Unknown);
                 Step::Again
             }
-            Next::DataDiffers => known(memory, |present| present.same_data = Same::No),
+            // Somebody made it immutable since it was looked at.
+            Next::DataDiffers => known(memory, |present| {
+                present.same_data = Same::No;
+                if present.frozen == Frozen::No {
+                    present.frozen = Frozen::Perhaps;
+                }
+            }),
             Next::TypeDiffers => known(memory, |present| present.same_type = Same::No),
-            Next::ForeignEdits => Step::End(Done::Refused(Refusal::Contested(Fight::Manager(
+            Next::ForeignEdits => Step::End(Done::Refused(Refusal::Edited(
                 "another field manager".to_owned(),
-            )))),
+            ))),
             Next::Forget => Step::End(Done::Forgotten),
             Next::Refuse(refusal) => Step::End(Done::Refused(refusal)),
             Next::Fail(failure) => Step::End(Done::Failed(failure)),
@@ -208,7 +246,23 @@ fn differed(history: &History, content: &coffer_sync_core::decide::Content) -> b
     })
 }
 
+fn circular() -> Done {
+    Done::Failed(Failure {
+        kind: FailureKind::Internal,
+        message: "the Secret changes faster than it can be looked at".to_owned(),
+        retry_after: None,
+    })
+}
+
 impl Done {
+    /// Whether nothing is left open about the Secret: what was seen of it stays true until somebody writes.
+    const fn settles(&self) -> bool {
+        matches!(
+            self,
+            Self::Written { .. } | Self::Left(Plan::Skip(Skip::Unchanged) | Plan::Hold(_))
+        )
+    }
+
     /// Whether nothing had to be done and the Secret holds what was fetched.
     pub(super) const fn is_unchanged(&self) -> bool {
         matches!(self, Self::Left(Plan::Skip(Skip::Unchanged)))

@@ -2,12 +2,15 @@
 //!
 //! Pure but for the memory that it brings up to date. Nothing is sent here.
 
+use std::collections::BTreeSet;
+
 use coffer_sync_core::answer::Effect;
 use coffer_sync_core::claim::Holder;
 use coffer_sync_core::condition::{Deed, Fault, Outcome, Summary, ready_message};
 use coffer_sync_core::decide::{
-    Content, Plan, Recreation, Refusal, Skip, Target, Wanted, Why, Written,
+    Content, Failure, Plan, Recreation, Refusal, Skip, Target, Wanted, Why, Written,
 };
+use coffer_sync_core::options::Immutable;
 use coffer_sync_core::restart::changes_content;
 use coffer_sync_core::schedule::Last;
 use coffer_sync_core::validate::{Check, Class};
@@ -18,12 +21,15 @@ use super::gather::{Gathered, Made};
 use crate::memory::Memory;
 use crate::world::Job;
 
+/// So many waits are a second long.
+const QUICK_WAITS: u32 = 5;
+
 /// What a round comes to.
 pub(super) struct Concluded {
     /// For the status; none where it stays as it is.
     pub(super) outcome: Option<Outcome>,
-    /// For Events.
-    pub(super) deed: Deed,
+    /// For Events; none where the round says nothing about the object.
+    pub(super) deed: Option<Deed>,
     /// For the schedule.
     pub(super) last: Last,
     /// The label of the metric of rounds.
@@ -41,63 +47,51 @@ pub(super) fn conclude(
     done: &Done,
     now: Timestamp,
 ) -> Concluded {
+    let waits = std::mem::take(&mut memory.waits);
     match done {
         Done::Written {
             plan,
             effect,
             opponent,
             differed,
-        } => written(
-            job,
-            memory,
-            gathered,
-            (plan, *effect),
-            opponent.as_deref(),
-            *differed,
-            now,
-        ),
-        _ if done.is_unchanged() => {
-            success(job, memory, gathered, (Deed::Unchanged, "unchanged"), now)
-        }
-        Done::Left(plan) => left(memory, gathered, plan),
-        Done::Failed(failure) => {
-            let mut concluded = failed(memory, Fault::from(failure), Deed::Failed, "failed");
-            if let Last::Failed { retry_after, .. } = &mut concluded.last {
-                *retry_after = failure.retry_after;
-            }
+            first,
+        } => {
+            let told = deed(plan, *effect, &memory.target_name, opponent.as_deref());
+            let result = (told, effect.as_str());
+            let mut concluded = success(job, memory, gathered, result, now);
+            concluded.changed = consumers_wait(job, (plan, *effect), *differed, *first);
             concluded
         }
+        _ if done.is_unchanged() => {
+            memory.history.contest.calm(now);
+            success(job, memory, gathered, (Deed::Unchanged, "unchanged"), now)
+        }
+        Done::Left(plan) => left(memory, gathered, plan, waits),
+        Done::Failed(failure) => interrupted(memory, failure),
         Done::Refused(refusal) => refused(memory, refusal),
-        Done::Forgotten => Concluded {
-            outcome: None,
-            deed: Deed::Unchanged,
-            last: Last::Suspended,
-            result: "failed",
-            reason: None,
-            changed: false,
-        },
+        Done::Forgotten => nothing(Last::Suspended, "failed"),
     }
 }
 
-fn written(
-    job: &Job,
-    memory: &mut Memory,
-    gathered: &Gathered,
-    (plan, effect): (&Plan, Effect),
-    opponent: Option<&str>,
-    differed: bool,
-    now: Timestamp,
-) -> Concluded {
-    let secret = memory.target_name.clone();
-    let deed = match effect {
+fn deed(plan: &Plan, effect: Effect, secret: &str, opponent: Option<&str>) -> Deed {
+    match effect {
         Effect::Unchanged | Effect::Vanishing => Deed::Unchanged,
-        Effect::Repaired => Deed::Repaired(repaired(plan, &secret, opponent)),
-        Effect::Created | Effect::Updated => Deed::Synced(synced(plan, &secret)),
-    };
-    let restores = matches!(effect, Effect::Repaired | Effect::Unchanged);
-    let mut concluded = success(job, memory, gathered, (deed, effect.as_str()), now);
-    concluded.changed = !restores && changes_content(plan, differed);
-    concluded
+        Effect::Repaired => Deed::Repaired(repaired(plan, secret, opponent)),
+        Effect::Created | Effect::Updated => Deed::Synced(synced(plan, secret)),
+    }
+}
+
+/// Whether workloads may have read content that is no longer true. A version is pointed to even where it is the first,
+/// whose name nobody could write, or was there already; and what a process before this one wrote last, it may not
+/// have told of.
+fn consumers_wait(job: &Job, (plan, effect): (&Plan, Effect), differed: bool, first: bool) -> bool {
+    let versioned = job
+        .options
+        .as_ref()
+        .is_ok_and(|options| options.immutable == Immutable::Versioned);
+    let restored = matches!(effect, Effect::Repaired | Effect::Unchanged);
+    let is_new = versioned && effect == Effect::Created;
+    !restored && changes_content(plan, differed) || is_new || differed && (versioned || first)
 }
 
 /// The Secret holds what was fetched.
@@ -112,7 +106,7 @@ fn success(
     memory.half_reads = 0;
     memory.last_success = Some(now);
     let (Wanted::Content(content), Some(made)) = (&gathered.wanted, &gathered.made) else {
-        return unchanged(result);
+        return nothing(Last::Done, result);
     };
     memory.history.written = Some(Written {
         fingerprint: content.fingerprint.clone(),
@@ -121,25 +115,23 @@ fn success(
     memory.expires = content
         .verdict
         .as_ref()
-        .and_then(|verdict| verdict.expires());
+        .and_then(coffer_sync_core::validate::Verdict::expires);
     Concluded {
         outcome: Some(Outcome::Synced {
             fingerprint: content.fingerprint.clone(),
             message: message(job, content, made),
         }),
-        deed,
-        last: Last::Done,
-        result,
-        reason: None,
-        changed: false,
+        deed: Some(deed),
+        ..nothing(Last::Done, result)
     }
 }
 
-fn unchanged(result: &'static str) -> Concluded {
+/// Nothing is told of the round.
+fn nothing(last: Last, result: &'static str) -> Concluded {
     Concluded {
         outcome: None,
-        deed: Deed::Unchanged,
-        last: Last::Done,
+        deed: None,
+        last,
         result,
         reason: None,
         changed: false,
@@ -170,43 +162,23 @@ fn message(job: &Job, content: &Content, made: &Made) -> String {
     })
 }
 
-fn left(memory: &mut Memory, gathered: &Gathered, plan: &Plan) -> Concluded {
+fn left(memory: &mut Memory, gathered: &Gathered, plan: &Plan, waits: u32) -> Concluded {
     match plan {
         Plan::Skip(Skip::Suspended) => Concluded {
             outcome: Some(Outcome::Suspended),
-            last: Last::Suspended,
-            ..unchanged("unchanged")
+            ..nothing(Last::Suspended, "unchanged")
         },
-        Plan::Skip(Skip::LastGood(failure)) => {
-            let mut concluded = failed(memory, Fault::from(failure), Deed::Failed, "failed");
-            if let Last::Failed { retry_after, .. } = &mut concluded.last {
-                *retry_after = failure.retry_after;
-            }
-            concluded
+        Plan::Skip(Skip::LastGood(failure)) => interrupted(memory, failure),
+        Plan::Skip(Skip::BeingDeleted) => {
+            memory.waits = waits.saturating_add(1);
+            nothing(wait(waits), "failed")
         }
-        Plan::Skip(Skip::BeingDeleted) => Concluded {
-            last: Last::BeingDeleted,
-            ..unchanged("failed")
-        },
         Plan::Hold(checks) => {
-            let half = checks.iter().all(|check| *check == Check::TlsPair);
-            let last = if half {
-                let before = memory.half_reads;
-                memory.half_reads = before.saturating_add(1);
-                Last::HalfRead { before }
-            } else {
-                Last::Done
-            };
             memory.failures = 0;
-            let short = match &gathered.wanted {
-                Wanted::Content(content) => content.fingerprint.short().to_owned(),
-                Wanted::Refused(_) | Wanted::Suspended | Wanted::Failed(_) => String::new(),
-            };
             Concluded {
                 outcome: Some(Outcome::Held(checks.clone())),
-                deed: Deed::Held(short, checks.clone()),
-                last,
-                ..unchanged("held")
+                deed: Some(Deed::Held(short(gathered), checks.clone())),
+                ..nothing(held(memory, checks), "held")
             }
         }
         Plan::Refuse(refusal) => refused(memory, refusal),
@@ -217,8 +189,44 @@ fn left(memory: &mut Memory, gathered: &Gathered, plan: &Plan) -> Concluded {
         | Plan::Apply(_)
         | Plan::Adopt { .. }
         | Plan::Recreate { .. }
-        | Plan::NewVersion { .. } => unchanged("unchanged"),
+        | Plan::NewVersion { .. } => nothing(Last::Done, "unchanged"),
     }
+}
+
+/// A Secret disappears within a second or two, unless something holds it.
+fn wait(waits: u32) -> Last {
+    match waits.checked_sub(QUICK_WAITS) {
+        None => Last::BeingDeleted,
+        Some(before) => Last::Failed {
+            before,
+            retry_after: None,
+        },
+    }
+}
+
+/// Where nothing but the pair got worse, its halves were probably read around an update.
+fn held(memory: &mut Memory, checks: &BTreeSet<Check>) -> Last {
+    if checks.iter().any(|check| *check != Check::TlsPair) {
+        return Last::Done;
+    }
+    let before = memory.half_reads;
+    memory.half_reads = before.saturating_add(1);
+    Last::HalfRead { before }
+}
+
+fn short(gathered: &Gathered) -> String {
+    match &gathered.wanted {
+        Wanted::Content(content) => content.fingerprint.short().to_owned(),
+        Wanted::Refused(_) | Wanted::Suspended | Wanted::Failed(_) => String::new(),
+    }
+}
+
+fn interrupted(memory: &mut Memory, failure: &Failure) -> Concluded {
+    let mut concluded = failed(memory, Fault::from(failure), Deed::Failed, "failed");
+    if let Last::Failed { retry_after, .. } = &mut concluded.last {
+        *retry_after = failure.retry_after;
+    }
+    concluded
 }
 
 fn refused(memory: &mut Memory, refusal: &Refusal) -> Concluded {
@@ -251,7 +259,7 @@ fn failed(
             fault: fault.clone(),
             exists: exists(memory),
         }),
-        deed: deed(fault),
+        deed: Some(deed(fault)),
         last,
         result,
         changed: false,

@@ -10,8 +10,9 @@ use coffer_sync_core::mapping::Answer;
 use coffer_sync_core::problem::{Problem, joined};
 use coffer_sync_core::render::Rendered;
 use coffer_sync_core::schedule::Call;
-use coffer_sync_core::validate::Findings;
+use coffer_sync_core::validate::{Findings, Verdict};
 use jiff::Timestamp;
+use ring::digest;
 
 use super::Context;
 use crate::desired::{self, Desired, Request, Wrong};
@@ -156,7 +157,7 @@ fn complete(
         secret: rendered.name.clone(),
         type_: rendered.type_.clone(),
         fingerprint: rendered.fingerprint(&context.key),
-        metadata: rendered.metadata_digest(),
+        metadata: digest(&rendered, findings.verdict()),
         keys: rendered.data.keys().cloned().collect(),
         verdict: findings.verdict().cloned(),
         revision: job.revision(),
@@ -171,6 +172,17 @@ fn complete(
         }),
         call: None,
     }
+}
+
+/// A digest of everything on the Secret that is ours beside the content: the record tells the verdict.
+pub(super) fn digest(rendered: &Rendered<SecretBytes>, verdict: Option<&Verdict>) -> [u8; 32] {
+    let verdict = verdict.map(ToString::to_string).unwrap_or_default();
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&rendered.metadata_digest());
+    context.update(verdict.as_bytes());
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }
 
 fn wanted(context: &Context, job: &Job, class: &Arc<Class>, account: &str) -> fetch::Wanted {

@@ -3,7 +3,9 @@
 //! Which of them is decided in the core.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use coffer_sync_core::answer::Kind;
 use coffer_sync_core::condition::Event;
 use coffer_sync_core::decide::{Orphan, orphan};
 use coffer_sync_core::options::{self, Deletion, Door};
@@ -11,27 +13,36 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::act::mark;
-use crate::cluster::Patch;
+use crate::cluster::{Patch, Written};
 use crate::world::Class;
+
+/// Pauses between tries to look at it.
+const PAUSES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+    Duration::from_secs(60),
+];
 
 /// Settles one orphan.
 pub async fn settle(context: &Context, class: &Class, secret: &str, now: Timestamp) {
     let source = &class.source;
-    let mark = mark(source, secret);
+    let mark = mark(source, secret, None);
     let patch = Patch {
         namespace: &source.namespace,
         name: secret,
         force: true,
     };
-    // A policy's no means a stranger's Secret: that is left alone.
-    let Ok(looked) = context.cluster.probe(patch, mark.as_bytes()).await else {
+    let Some(looked) = look(context, patch, &mark).await else {
         return;
     };
-    if looked.created {
+    // Only what goes with its source is deleted; what was to be retained has no owner.
+    let mut owners = looked.seen.metadata.owners.iter();
+    if looked.created || !owners.any(|(_, _, uid)| *uid == source.uid) {
         return;
     }
     let present = looked.seen.present(source);
-    match orphan(&present, deletion(class), context.rights) {
+    match orphan(&present, deletion(class), context.rights()) {
         Orphan::Leave => {}
         Orphan::Warn => {
             let note = format!(
@@ -61,6 +72,22 @@ pub async fn settle(context: &Context, class: &Class, secret: &str, now: Timesta
             }
         }
     }
+}
+
+/// None where there is no answer in a few tries; a policy's no means a stranger's Secret, which is left alone.
+async fn look(context: &Context, patch: Patch<'_>, mark: &str) -> Option<Written> {
+    for pause in PAUSES {
+        match context.cluster.probe(patch, mark.as_bytes()).await {
+            Ok(looked) => return Some(looked),
+            Err(answer)
+                if answer.kind() != Kind::Unavailable && answer.kind() != Kind::Throttled =>
+            {
+                return None;
+            }
+            Err(_) => tokio::time::sleep(pause).await,
+        }
+    }
+    None
 }
 
 /// The options of a class that cannot be read keep everything.

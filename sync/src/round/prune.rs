@@ -23,7 +23,7 @@ pub(super) async fn prune(
     keep: usize,
     now: Timestamp,
 ) {
-    let rights = context.rights;
+    let rights = context.rights();
     if !rights.delete || !rights.watch || !context.restarts.enabled() {
         return;
     }

@@ -2,7 +2,9 @@
 //!
 //! What is told is decided in the core. A status or Event that cannot be written changes nothing about the Secret.
 
-use coffer_sync_core::condition::{Event, Facts, Outcome, event, update};
+use coffer_sync_core::condition::{
+    Event, Facts, Outcome, Update, event, note_of, update, update_pending,
+};
 use coffer_sync_core::decide::Wanted;
 use coffer_sync_core::options::Door;
 use coffer_sync_core::problem::joined;
@@ -14,17 +16,18 @@ use super::conclude::Concluded;
 use super::gather::Gathered;
 use super::prune;
 use crate::memory::Memory;
-use crate::restarts::Changed;
+use crate::restarts::{Changed, NotAdded};
 use crate::world::Job;
 
-/// The API server refuses longer notes.
-const NOTE: usize = 1024;
-
-/// Before the first round: the object is known, nothing was done.
+/// Before the end of the first round: the object is known, nothing was done.
 pub(super) async fn accepted(context: &Context, job: &Job, memory: &mut Memory, now: Timestamp) {
     if memory.status.conditions.is_empty() {
         status(context, job, memory, &Outcome::Accepted, now).await;
     }
+}
+
+/// Names of options that mean nothing, once for each revision.
+pub(super) async fn unknown(context: &Context, job: &Job, memory: &mut Memory, now: Timestamp) {
     if !job.unknown.is_empty() && memory.unknown_told != Some(job.revision()) {
         memory.unknown_told = Some(job.revision());
         warn(context, job, "UnknownOption", &joined(&job.unknown), now).await;
@@ -42,16 +45,19 @@ pub(super) async fn outcome(
 ) {
     count(context, gathered, concluded);
     log(job, memory, concluded);
-    if concluded.changed {
+    let synced = matches!(concluded.outcome, Some(Outcome::Synced { .. }));
+    if concluded.changed || synced && memory.owes_restart {
         restart(context, job, memory, gathered, now).await;
     }
     if let Some(outcome) = &concluded.outcome {
         status(context, job, memory, outcome, now).await;
     }
-    let (news, told) = event(&memory.told, &concluded.deed, now);
-    memory.told = told;
-    if let Some(news) = news {
-        write(context, job, &news, now).await;
+    if let Some(deed) = &concluded.deed {
+        let (news, told) = event(&memory.told, deed, now);
+        memory.told = told;
+        if let Some(news) = news {
+            write(context, job, &news, now).await;
+        }
     }
     expiring(context, job, memory, gathered, now).await;
 }
@@ -82,7 +88,7 @@ fn log(job: &Job, memory: &Memory, concluded: &Concluded) {
 async fn restart(
     context: &Context,
     job: &Job,
-    memory: &Memory,
+    memory: &mut Memory,
     gathered: &Gathered,
     now: Timestamp,
 ) {
@@ -99,8 +105,10 @@ async fn restart(
         restart: &options.restart,
         window: options.restart_window,
     };
-    if let Err(refused) = context.restarts.add(&context.cluster, &changed, now).await {
-        warn(context, job, "RestartFailed", &refused, now).await;
+    let added = context.restarts.add(&context.cluster, &changed, now).await;
+    memory.owes_restart = matches!(added, Err(NotAdded::Listing(_)));
+    if let Err(refused) = added {
+        warn(context, job, "RestartFailed", &refused.to_string(), now).await;
     }
     if memory.target_name != *secret {
         prune::prune(
@@ -115,6 +123,17 @@ async fn restart(
     }
 }
 
+/// After restarts that a Secret called for: nothing else about its object is new.
+pub(super) async fn restarts_changed(
+    context: &Context,
+    job: &Job,
+    memory: &mut Memory,
+    now: Timestamp,
+) {
+    let update = update_pending(&memory.status, &facts(context, job, memory), now);
+    send(context, job, memory, update).await;
+}
+
 async fn status(
     context: &Context,
     job: &Job,
@@ -122,20 +141,24 @@ async fn status(
     outcome: &Outcome,
     now: Timestamp,
 ) {
-    let source = &job.source;
+    let update = update(&memory.status, outcome, &facts(context, job, memory), now);
+    send(context, job, memory, update).await;
+}
+
+fn facts(context: &Context, job: &Job, memory: &Memory) -> Facts {
+    let options = job.options.as_ref().ok();
     let secret = job.secret.as_deref().unwrap_or_default();
-    let facts = Facts {
+    Facts {
         generation: job.revision().generation,
-        interval: job
-            .options
-            .as_ref()
-            .ok()
-            .and_then(|options| options.refresh_interval),
+        interval: options.and_then(|options| options.refresh_interval),
         heartbeat: context.heartbeat,
         last_success: memory.last_success,
-        restart_pending: context.restarts.pending(&source.namespace, secret),
-    };
-    let update = update(&memory.status, outcome, &facts, now);
+        restart_pending: context.restarts.pending(&job.source.namespace, secret),
+    }
+}
+
+async fn send(context: &Context, job: &Job, memory: &mut Memory, update: Update) {
+    let source = &job.source;
     if !update.write {
         return;
     }
@@ -147,25 +170,16 @@ async fn status(
         .cluster
         .write_status(&source.namespace, &source.name, &source.uid, &update.status)
         .await;
+    let (namespace, name) = (&source.namespace, &source.name);
     match written {
         Ok(()) => memory.status = update.status,
         // It is gone, or another one by now.
-        Err(answer) if matches!(answer.code, 404 | 409 | 422) => {
-            tracing::debug!(
-                namespace = source.namespace,
-                source = source.name,
-                code = answer.code,
-                "no status was written"
-            );
+        Err(answer) if matches!(answer.code, 404 | 409) => {
+            tracing::debug!(namespace, name, code = answer.code, "no status was written");
         }
         Err(answer) => {
             let error = answer.message;
-            tracing::warn!(
-                namespace = source.namespace,
-                source = source.name,
-                error,
-                "the status cannot be written"
-            );
+            tracing::warn!(namespace, name, error, "the status cannot be written");
         }
     }
 }
@@ -197,7 +211,7 @@ async fn warn(context: &Context, job: &Job, reason: &'static str, note: &str, no
     let event = Event {
         warning: true,
         reason,
-        note: note.chars().take(NOTE).collect(),
+        note: note_of(note),
     };
     write(context, job, &event, now).await;
 }

@@ -72,6 +72,11 @@ pub(super) fn is_missing(error: &watcher::Error) -> bool {
     matches!(code(error), Some(404))
 }
 
+/// Whether the right to list is missing.
+pub(super) fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(code(error), Some(403))
+}
+
 /// What went wrong, as far as it says more than that something did.
 pub(super) fn cause(error: &watcher::Error) -> String {
     match code(error) {

@@ -12,6 +12,8 @@ use crate::provider::binary;
 pub(super) struct Usage {
     /// Resident memory, in KiB.
     pub(super) resident: u64,
+    /// The most of it since the process started, in KiB.
+    pub(super) peak: u64,
     /// Open descriptors.
     pub(super) descriptors: usize,
     /// User and system time together.
@@ -21,16 +23,6 @@ pub(super) struct Usage {
 impl Usage {
     pub(super) fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let resident = status
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmRSS:")?
-                    .trim()
-                    .strip_suffix(" kB")?
-                    .parse()
-                    .ok()
-            })
-            .context("no VmRSS")?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // Behind the name in brackets: utime and stime are the 12th and 13th field (proc(5)).
         let fields: Vec<&str> = stat
@@ -47,7 +39,8 @@ impl Usage {
             .sum();
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Self {
-            resident,
+            resident: kibi(&status, "VmRSS:")?,
+            peak: kibi(&status, "VmHWM:")?,
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             cpu: Duration::from_millis(ticks * 1000 / per_second),
         })
@@ -62,6 +55,13 @@ impl Usage {
     pub(super) fn since(&self, before: &Self) -> Duration {
         self.cpu.saturating_sub(before.cpu)
     }
+}
+
+/// A field of `/proc/<pid>/status` that is in KiB.
+fn kibi(status: &str, field: &str) -> Result<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    let value = value.and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok());
+    value.with_context(|| format!("no {field}"))
 }
 
 /// Size of the provider's binary.

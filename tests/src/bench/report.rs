@@ -95,7 +95,8 @@ fn head(run: &Run) -> String {
         "# Benchmarks\n\n\
          Measured by `make bench` on {}, everything on loopback, one run of {took} s.{remarks}\n\n\
          The load generator and the store run on the same machine and take their share of it. *Store* is a counting\n\
-         server of the harness that answers at once, unless a real one is named: the figures are those of the provider.\n\
+         server of the harness that answers at once, unless a real one is named: the figures are those of the provider,\n\
+         and in the scene `sync` those of the controller.\n\
          A *first mount* has a pod UID that was not seen before, a *republish* repeats the UID and the volume of an\n\
          earlier mount. Requests are counted where they arrive. Processor time is utime + stime of `/proc`, in steps of\n\
          10 ms; p50, p99 and max are measured times.\n",

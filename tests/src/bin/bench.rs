@@ -1,4 +1,4 @@
-//! Measures the provider and writes `docs/benchmarks.md`; `make bench` runs it on a release build.
+//! Measures provider and controller and writes `docs/benchmarks.md`; `make bench` runs it on a release build.
 //!
 //! Loopback only, bounded in time, ends by itself. No test reads these figures.
 
@@ -10,7 +10,7 @@ use coffer_tests::bench::{Choice, Report, SCENES, run};
 use coffer_tests::fixture::repository;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Measures the provider.
+/// Measures the provider and the controller.
 #[derive(Parser)]
 struct Arguments {
     /// Runs this scene only; may be repeated.

@@ -13,8 +13,14 @@ use crate::validate::Check;
 
 /// A failure that goes on is told again after this time: Events are kept for an hour.
 const AGAIN: Duration = Duration::from_secs(3600);
-/// The API server refuses longer notes.
+/// The API server refuses notes of more bytes.
 const NOTE: usize = 1024;
+
+/// The text of a note: as much of it as the API server takes.
+#[must_use]
+pub fn note_of(text: &str) -> String {
+    text[..text.floor_char_boundary(NOTE)].to_owned()
+}
 
 /// What a round did, as far as it is news.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +46,7 @@ pub struct Event {
     pub warning: bool,
     /// Its reason.
     pub reason: &'static str,
-    /// Its note, at most 1024 characters.
+    /// Its note, at most 1024 bytes.
     pub note: String,
 }
 
@@ -54,11 +60,10 @@ pub struct Told {
 #[must_use]
 pub fn event(told: &Told, deed: &Deed, now: Timestamp) -> (Option<Event>, Told) {
     let make = |warning, reason, note: &str| {
-        let note = note.chars().take(NOTE).collect();
         Some(Event {
             warning,
             reason,
-            note,
+            note: note_of(note),
         })
     };
     let news = match deed {
@@ -104,7 +109,7 @@ pub fn event(told: &Told, deed: &Deed, now: Timestamp) -> (Option<Event>, Told) 
     }
     let repeated = told.trouble.as_ref().is_some_and(|(before, at)| {
         let forever = matches!(deed, Deed::Held(..));
-        before == deed && (forever || age(now, *at) < AGAIN)
+        is_same(before, deed) && (forever || age(now, *at) < AGAIN)
     });
     if repeated {
         return (None, told.clone());
@@ -115,4 +120,13 @@ pub fn event(told: &Told, deed: &Deed, now: Timestamp) -> (Option<Event>, Told) 
             trouble: Some((deed.clone(), now)),
         },
     )
+}
+
+/// Whether a trouble is the one that was told: by its reason, because texts of providers name requests and times.
+fn is_same(before: &Deed, deed: &Deed) -> bool {
+    match (before, deed) {
+        (Deed::Failed(before), Deed::Failed(fault))
+        | (Deed::Refused(before), Deed::Refused(fault)) => before.reason() == fault.reason(),
+        _ => before == deed,
+    }
 }

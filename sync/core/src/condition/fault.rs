@@ -194,7 +194,7 @@ const fn reasons(refusal: &Refusal) -> (Upstream, Option<Fine>) {
         Refusal::TooLarge(_) => (Upstream::Patch, Some(Fine::TooLarge)),
         Refusal::WouldEmpty => (Upstream::Fetch, Some(Fine::NoFiles)),
         Refusal::AdoptionRefused { .. } => (Upstream::Patch, Some(Fine::AdoptionRefused)),
-        Refusal::Contested(_) => (Upstream::Patch, Some(Fine::Contested)),
+        Refusal::Contested(_) | Refusal::Edited(_) => (Upstream::Patch, Some(Fine::Contested)),
         Refusal::Vanished => (Upstream::Patch, Some(Fine::Vanished)),
         Refusal::ImmutableConflict => (Upstream::Patch, Some(Fine::ImmutableConflict)),
         Refusal::TypeChange => (Upstream::Patch, Some(Fine::TypeChange)),
@@ -223,6 +223,9 @@ fn message(refusal: &Refusal) -> String {
         }
         Refusal::Contested(Fight::Deletion) => {
             "Somebody keeps deleting the Secret; one attempt is made per hour until they stop.".to_owned()
+        }
+        Refusal::Edited(manager) => {
+            format!("{manager} changed what we write, and coffer.rs/drift is Report: its edit stays.")
         }
         Refusal::Vanished => {
             "The cluster deleted the Secret: its ServiceAccount is missing, or its expiration is past. It is written again when that is changed in the spec.".to_owned()

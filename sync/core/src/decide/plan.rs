@@ -184,6 +184,8 @@ pub enum Refusal {
     },
     /// Somebody else keeps writing.
     Contested(Fight),
+    /// Under `drift: Report`: this field manager changed keys of ours.
+    Edited(String),
     /// A controller of the cluster deleted it, and would again.
     Vanished,
     /// It is immutable.

@@ -138,6 +138,16 @@ impl Batch {
         }
     }
 
+    /// Forgets what waits because of a Secret, but for workloads that still have to restart for it.
+    pub fn narrow(&mut self, secret: &str, still: impl Fn(&Target) -> bool) {
+        self.pending.retain(|target, pending| {
+            if !still(target) {
+                pending.changes.remove(secret);
+            }
+            !pending.changes.is_empty()
+        });
+    }
+
     /// What waits or runs, for the condition.
     #[must_use]
     pub const fn pending(&self) -> &BTreeMap<Target, Pending> {
@@ -147,6 +157,10 @@ impl Batch {
     /// When to look again.
     #[must_use]
     pub fn wake(&self, limits: Limits) -> Option<Timestamp> {
+        // Whoever ends makes room, and is heard of.
+        if self.running.len() >= limits.at_once {
+            return None;
+        }
         let waiting = self
             .pending
             .iter()

@@ -36,7 +36,8 @@ impl Bucket {
     pub fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         let gained = age(now, self.at).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + gained).min(self.burst);
-        self.at = self.at.max(now);
+        // A clock that was set back must not stop the bucket until its old time comes again.
+        self.at = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return Ok(());

@@ -72,6 +72,11 @@ impl Pause {
         self.probing = self.until.is_some();
     }
 
+    /// Notes that a round made no call after all: if it was to be the probe, another one may be.
+    pub fn unused(&mut self) {
+        self.probing = false;
+    }
+
     /// When a probe may be made.
     #[must_use]
     pub const fn until(&self) -> Option<Timestamp> {

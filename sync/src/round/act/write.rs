@@ -6,9 +6,9 @@ use coffer_sync_core::answer::{Answer, Effect, Kind, Next, effect};
 use coffer_sync_core::bytes::SecretBytes;
 use coffer_sync_core::claim::{APPLY_MANAGER, Holder, Source};
 use coffer_sync_core::decide::{
-    Applied, Apply, Content, Fight, Matching, Plan, Present, Record, Target, Wanted, Why,
+    Applied, Apply, Content, Fight, Matching, Plan, Present, Record, Recreation, Refusal, Target,
+    Wanted, Why,
 };
-use coffer_sync_core::options::Options;
 use coffer_sync_core::options::names::{ADOPTED, SOURCE_UID};
 use coffer_sync_core::render::Rendered;
 use serde_json::json;
@@ -16,11 +16,16 @@ use serde_json::json;
 use super::{Act, Done, Made, Step, differed};
 use crate::cluster::{Patch, Seen, Written};
 use crate::memory::Memory;
+use crate::round::gather::digest;
 
 /// Field manager of the CSI driver's own sync, by Update.
 const DRIVER_MANAGER: &str = "csi-secrets-store";
 /// Name of the admission policy that we bring along; it says no to a stranger's Secret.
 const WRITE_POLICY: &str = "coffer-sync-write";
+/// Name of the one that keeps us from deleting what we do not own.
+const DELETE_POLICY: &str = "coffer-sync-delete";
+/// What the first then says.
+const NOT_OURS: &str = "The Secret is not coffer-sync's";
 
 /// A write that went through.
 struct Through {
@@ -31,26 +36,37 @@ struct Through {
 impl Act<'_> {
     /// Whether a Secret of that name is there, and whose.
     pub(super) async fn look(&self, name: &str) -> Result<(Target, Option<Seen>), Next> {
-        let source = &self.job.source;
-        let mark = mark(source, name);
-        let looked = self
-            .context
-            .cluster
-            .probe(self.patch(name, true), mark.as_bytes());
-        match looked.await {
+        let looked = match self.probe(name, None).await {
+            // An untyped Secret would be Opaque, which the operator may not have allowed.
+            Err(answer) if answer.message.contains(WRITE_POLICY) && !is_strangers(&answer) => {
+                let made = self.gathered.made.as_ref();
+                let type_ = made.map(|made| made.rendered.type_.as_str());
+                self.probe(name, type_).await
+            }
+            looked => looked,
+        };
+        match looked {
             Ok(Written { created: true, .. }) => Ok((Target::Absent, None)),
             Ok(Written { seen, .. }) => {
-                Ok((Target::Present(Box::new(seen.present(source))), Some(seen)))
+                let present = seen.present(&self.job.source);
+                Ok((Target::Present(Box::new(present)), Some(seen)))
             }
-            Err(answer) if answer.message.contains(WRITE_POLICY) => {
+            // Of another type it cannot be looked at, and so not be proven to be ours.
+            Err(answer) if is_strangers(&answer) || answer.kind() == Kind::Type => {
                 Ok((Target::Present(Box::new(strangers())), None))
             }
             Err(answer) => Err(self.next(&answer)),
         }
     }
 
+    async fn probe(&self, name: &str, type_: Option<&str>) -> Result<Written, Answer> {
+        let mark = mark(&self.job.source, name, type_);
+        let cluster = &self.context.cluster;
+        cluster.probe(self.patch(name, true), mark.as_bytes()).await
+    }
+
     pub(super) async fn compare(&self, name: &str, made: &Made) -> Result<Matching, Next> {
-        let mark = mark(&self.job.source, name);
+        let mark = mark(&self.job.source, name, None);
         let Rendered { type_, data, .. } = &made.rendered;
         let compared =
             self.context
@@ -60,25 +76,20 @@ impl Act<'_> {
     }
 
     /// Carries out a plan that writes.
-    pub(super) async fn write(
-        &self,
-        memory: &mut Memory,
-        _: &Options,
-        made: &Made,
-        plan: Plan,
-    ) -> Step {
+    pub(super) async fn write(&self, memory: &mut Memory, made: &Made, plan: Plan) -> Step {
         let Wanted::Content(content) = &self.gathered.wanted else {
             return Step::Again;
         };
         let outcome = match &plan {
-            Plan::Create { .. } => self.create(memory, made, content).await,
-            Plan::NewVersion { .. } => self.create(memory, made, content).await,
+            Plan::Create { .. } | Plan::NewVersion { .. } => {
+                self.create(memory, made, content).await
+            }
             Plan::Recreate {
                 uid,
                 resource_version,
-                ..
+                why,
             } => {
-                self.recreate(memory, made, content, uid, resource_version)
+                self.recreate(memory, made, content, (uid, resource_version), *why)
                     .await
             }
             Plan::Apply(apply) => self.apply(memory, made, content, apply).await,
@@ -111,6 +122,7 @@ impl Act<'_> {
         let written = written.await.map_err(|answer| match answer.kind() {
             // Somebody was faster.
             Kind::Conflict => Next::Probe,
+            _ if is_strangers(&answer) => Next::Probe,
             _ => self.next(&answer),
         })?;
         if written.created || only_ours(&written.seen) {
@@ -133,8 +145,8 @@ impl Act<'_> {
         memory: &mut Memory,
         made: &Made,
         content: &Content,
-        uid: &str,
-        resource_version: &str,
+        (uid, resource_version): (&str, &str),
+        why: Recreation,
     ) -> Result<Through, Next> {
         let (namespace, name) = (&self.job.source.namespace, memory.target_name.clone());
         let deleted = self
@@ -143,15 +155,24 @@ impl Act<'_> {
             .delete(namespace, &name, uid, resource_version);
         deleted.await.map_err(|answer| match answer.code {
             409 => Next::Probe,
+            // A Secret that is to be retained has no owner, and without one it is not deleted.
+            _ if answer.message.contains(DELETE_POLICY) => Next::Refuse(match why {
+                Recreation::Type => Refusal::TypeChange,
+                Recreation::Immutable => Refusal::ImmutableConflict,
+            }),
             _ => self.next(&answer),
         })?;
         memory.unsee(Target::Absent);
         memory.history.applied = None;
-        match self.create(memory, made, content).await {
-            // A moment without the Secret is bad enough: one more try at once.
-            Err(Next::Fail(_)) => self.create(memory, made, content).await,
-            outcome => outcome,
-        }
+        memory.recreating = Some(why);
+        self.create(memory, made, content).await.map_err(|next| {
+            // A moment without the Secret is bad enough: one more try at once, after a look, because the answer
+            // may be lost and not the write.
+            match next {
+                Next::Fail(_) => Next::Probe,
+                next => next,
+            }
+        })
     }
 
     async fn apply(
@@ -227,6 +248,10 @@ impl Act<'_> {
                 let written = forced.map_err(|answer| self.next(&answer))?;
                 Ok(Through { written, opponent })
             }
+            Err(answer) if answer.kind() == Kind::Conflict => {
+                let manager = answer.opponent().unwrap_or("another field manager");
+                Err(Next::Refuse(Refusal::Edited(manager.to_owned())))
+            }
             Err(answer) => Err(self.next(&answer)),
         }
     }
@@ -242,7 +267,28 @@ impl Act<'_> {
     ) -> Step {
         let Through { written, opponent } = through;
         let seen = written.seen;
-        let effect = effect(&plan, memory.before.as_ref(), &seen.reply(written.created));
+        let plan = match (plan, memory.recreating.take()) {
+            (Plan::Create { .. }, Some(why)) => Plan::Recreate {
+                uid: String::new(),
+                resource_version: String::new(),
+                why,
+            },
+            (plan, _) => plan,
+        };
+        let first = memory.history.applied.is_none();
+        let mut effect = effect(&plan, memory.before.as_ref(), &seen.reply(written.created));
+        // managedFields tell whole seconds only: an edit right after our write is known by its manager.
+        if opponent.is_some() && effect == Effect::Unchanged {
+            effect = Effect::Repaired;
+        }
+        // Before this process nobody says what was asked for: without an opponent it is no repair.
+        if first
+            && effect == Effect::Repaired
+            && matches!(plan, Plan::Apply(_))
+            && opponent.is_none()
+        {
+            effect = Effect::Updated;
+        }
         if effect == Effect::Vanishing {
             memory.unsee(Target::Unknown);
             return Step::End(Done::Left(Plan::Skip(
@@ -250,17 +296,13 @@ impl Act<'_> {
             )));
         }
         let differed = differed(&memory.history, content);
-        fight(
-            memory,
-            &plan,
-            effect,
-            opponent.as_deref(),
-            content,
-            self.now,
-        );
+        let again = !differed && memory.history.written.is_some();
+        let by = opponent.as_deref();
+        fight(memory, (&plan, effect), by, again, content, self.now);
         let adopted = matches!(plan, Plan::Adopt { .. }) || is_adopted(memory);
         let metadata = if adopted {
-            as_adopted(&made.rendered, &self.job.source).metadata_digest()
+            let adopted = as_adopted(&made.rendered, &self.job.source);
+            digest(&adopted, content.verdict.as_ref())
         } else {
             content.metadata
         };
@@ -279,6 +321,7 @@ impl Act<'_> {
             effect,
             opponent,
             differed,
+            first,
         })
     }
 
@@ -295,9 +338,14 @@ impl Act<'_> {
     }
 }
 
-/// The body of a look: who would be the Secret's source, and nothing else.
-pub(in crate::round) fn mark(source: &Source, name: &str) -> String {
-    let mark = json!({
+/// Whether our own policy said that the Secret is somebody else's.
+fn is_strangers(answer: &Answer) -> bool {
+    answer.message.contains(WRITE_POLICY) && answer.message.contains(NOT_OURS)
+}
+
+/// The body of a look: who would be the Secret's source, and no more of a Secret than has to be.
+pub(in crate::round) fn mark(source: &Source, name: &str, type_: Option<&str>) -> String {
+    let mut mark = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
@@ -306,6 +354,9 @@ pub(in crate::round) fn mark(source: &Source, name: &str) -> String {
             "annotations": {SOURCE_UID: source.uid},
         },
     });
+    if let Some(type_) = type_ {
+        mark["type"] = json!(type_);
+    }
     mark.to_string()
 }
 
@@ -319,14 +370,17 @@ fn record(content: &Content) -> String {
 
 fn fight(
     memory: &mut Memory,
-    plan: &Plan,
-    effect: Effect,
+    (plan, effect): (&Plan, Effect),
     opponent: Option<&str>,
+    again: bool,
     content: &Content,
     now: jiff::Timestamp,
 ) {
     let contest = &mut memory.history.contest;
     match (plan, effect) {
+        (Plan::NewVersion { .. }, _) if again => {
+            contest.fought(Fight::Deletion, content.revision, now);
+        }
         (Plan::Create { again: true }, _) => {
             contest.fought(Fight::Deletion, content.revision, now);
         }

@@ -25,7 +25,7 @@ CONTAINER_CASES := kv_ auth role audience
 
 LINTS := fmt-check deny typos clippy doc
 TESTS := unit it e2e
-CI := $(LINTS) build $(TESTS) e2e-container
+CI := $(LINTS) build demo $(TESTS) e2e-container
 
 # $(call level,NAME,COMMANDS): runs the commands, shows and keeps what they say, and counts the cases
 # by the closing lines of nextest and of doc tests. A level without a case fails.
@@ -147,12 +147,15 @@ else
     runtime=$$(if [ "$${engine##*/}" = podman ] && command -v runc >/dev/null; then echo "--runtime runc"; fi)
     version=$$("$$engine" $$runtime run --rm --network=host --env SKIP_SETCAP=1 "$$TEST_VAULT_IMAGE" version | head -n 1)
     echo "container  $$version of $$TEST_VAULT_IMAGE"
-  elif [ -s $(LEVELS)/container ]; then
+  elif [ "$${TEST_VAULT:-}" = container ] || [ -s $(LEVELS)/container ]; then
     echo "container  $$("$$store" version | head -n 1)"
   fi
 fi
 cluster=$${KUBEBUILDER_ASSETS:-$(CURDIR)/.tools/bin}
 echo "apiserver  $$("$$cluster/kube-apiserver" --version)"
+controllers=$$cluster/kube-controller-manager
+if [ ! -x "$$controllers" ]; then controllers=$(CURDIR)/.tools/bin/kube-controller-manager; fi
+echo "controller $$("$$controllers" --version)"
 echo "etcd       $$("$$cluster/etcd" --version | head -n 1)"
 postgres=$$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort | tail -n 1 || true)
 echo "database   $$("$${postgres:-postgres}" --version)"

@@ -104,10 +104,12 @@ pinned() {
 
 install_cluster() {
     if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
-        for program in kube-apiserver etcd kube-controller-manager; do
+        for program in kube-apiserver etcd; do
             [ -x "$KUBEBUILDER_ASSETS/$program" ] || fail "KUBEBUILDER_ASSETS is set but holds no $program: $KUBEBUILDER_ASSETS"
         done
-        say "kube-apiserver, kube-controller-manager and etcd are in KUBEBUILDER_ASSETS"
+        say "kube-apiserver and etcd are in KUBEBUILDER_ASSETS"
+        # The usual bundles lack it.
+        if [ ! -x "$KUBEBUILDER_ASSETS/kube-controller-manager" ]; then install_controllers; fi
         return
     fi
     need_go "kube-apiserver"
@@ -122,11 +124,20 @@ install_cluster() {
     release=${KUBERNETES_VERSION%.*}
     stamp=k8s.io/component-base/version
     go_build tests/cluster go.etcd.io/etcd/server/v3 "" etcd
+    flags="-X $stamp.gitVersion=v$KUBERNETES_VERSION -X $stamp.gitMajor=${release%.*} -X $stamp.gitMinor=${release#*.}"
     for program in kube-apiserver kube-controller-manager; do
-        go_build tests/cluster k8s.io/kubernetes/cmd/$program \
-            "-X $stamp.gitVersion=v$KUBERNETES_VERSION -X $stamp.gitMajor=${release%.*} -X $stamp.gitMinor=${release#*.}" $program
+        go_build tests/cluster k8s.io/kubernetes/cmd/$program "$flags" $program
     done
     stamped cluster "$key"
+}
+
+install_controllers() {
+    need_go "kube-controller-manager"
+    key=$(go_key "$root/tests/cluster" go.mod go.sum)
+    if fresh controllers "$key" "$tools/bin/kube-controller-manager"; then say "kube-controller-manager is there"; return; fi
+    pinned k8s.io/kubernetes "$KUBERNETES_VERSION"
+    go_build tests/cluster k8s.io/kubernetes/cmd/kube-controller-manager "" kube-controller-manager
+    stamped controllers "$key"
 }
 
 install_helm() {

@@ -13,14 +13,12 @@ mod token;
 mod workload;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_sync_core::answer::Answer;
-use coffer_sync_core::schedule::Bucket;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request};
-use jiff::Timestamp;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -34,6 +32,7 @@ pub use self::secret::{Patch, Written};
 pub use self::status::{ClassState, SyncStatus};
 pub use self::token::Token;
 use crate::metrics::Metrics;
+use crate::rate::Rate;
 
 /// The longest that a request may take: shorter than the ten seconds within which a leader has to renew.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -56,8 +55,7 @@ pub struct Access {
 pub struct Cluster {
     client: Client,
     metrics: Arc<Metrics>,
-    /// Held to take one call.
-    calls: Mutex<Bucket>,
+    calls: Rate,
 }
 
 /// A successful answer. No Debug: bodies may hold Secrets.
@@ -76,7 +74,18 @@ struct Call<'a> {
     content_type: &'static str,
     accept: &'static str,
     body: &'a [u8],
-    urgent: bool,
+    when: When,
+}
+
+/// Whom a call waits for.
+#[derive(Clone, Copy)]
+enum When {
+    /// Nobody: leadership hangs on it.
+    Now,
+    /// Those before it.
+    InTurn,
+    /// Those who write Secrets as well: it only tells of them.
+    Last,
 }
 
 impl<'a> Call<'a> {
@@ -88,7 +97,7 @@ impl<'a> Call<'a> {
             content_type: JSON,
             accept: JSON,
             body: &[],
-            urgent: false,
+            when: When::InTurn,
         }
     }
 
@@ -98,9 +107,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Does not wait behind others, as the renewal of a Lease.
-    const fn urgent(mut self) -> Self {
-        self.urgent = true;
+    const fn when(mut self, when: When) -> Self {
+        self.when = when;
         self
     }
 
@@ -141,7 +149,7 @@ impl Cluster {
         Self {
             client,
             metrics,
-            calls: Mutex::new(Bucket::new(per_second, burst, Timestamp::now())),
+            calls: Rate::new(per_second, burst),
         }
     }
 
@@ -153,8 +161,10 @@ impl Cluster {
 
     /// Sends one request when its turn has come. An answer other than success is told apart by the core.
     async fn send(&self, call: Call<'_>) -> Result<Reply, Answer> {
-        if !call.urgent {
-            self.turn().await;
+        match call.when {
+            When::Now => {}
+            When::InTurn => self.calls.turn().await,
+            When::Last => self.calls.last_turn().await,
         }
         let verb = call.verb;
         let outcome = tokio::time::timeout(LIMIT, self.exchange(call)).await;
@@ -165,20 +175,6 @@ impl Cluster {
         };
         self.metrics.kube_request(verb, code);
         outcome
-    }
-
-    async fn turn(&self) {
-        loop {
-            let now = Timestamp::now();
-            let taken = self
-                .calls
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(now);
-            let Err(until) = taken else { return };
-            let wait = until.duration_since(now).try_into().unwrap_or_default();
-            tokio::time::sleep(wait).await;
-        }
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Reply, Answer> {

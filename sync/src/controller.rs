@@ -16,7 +16,7 @@ use std::time::Duration;
 use coffer_sync_core::options::Door;
 use coffer_sync_core::schedule::{Limits, Object, Pause, Queue, Seen};
 use jiff::Timestamp;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -117,6 +117,7 @@ pub struct Controller {
     /// What runs beside the rounds.
     tasks: JoinSet<()>,
     rounds: JoinSet<Finished>,
+    acted: (UnboundedSender<Object>, UnboundedReceiver<Object>),
     /// Objects of rounds that run, and their providers.
     running: HashMap<tokio::task::Id, (Object, String)>,
     /// State annotations as they were sent last; shared with those who send them.
@@ -152,6 +153,7 @@ impl Controller {
             orphans: HashMap::new(),
             tasks: JoinSet::new(),
             rounds: JoinSet::new(),
+            acted: mpsc::unbounded_channel(),
             running: HashMap::new(),
             class_texts: Arc::default(),
         }
@@ -214,6 +216,7 @@ impl Controller {
             Some(finished) = self.rounds.join_next_with_id(), if !self.rounds.is_empty() => {
                 self.finished(finished);
             }
+            Some(object) = self.acted.1.recv() => self.queue.done(&object),
             Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
             Some(change) = changes.recv() => self.change(change),
             Some(key) = refresh.recv() => self.refresh(&key),

@@ -17,6 +17,8 @@ pub mod fetch;
 pub mod memory;
 /// Providers, asked as the driver asks them.
 pub mod provider;
+/// Calls per second.
+pub mod rate;
 /// Workloads that restart when a Secret changed.
 pub mod restarts;
 /// One round of one object: fetch, decide, act, tell.

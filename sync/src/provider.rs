@@ -14,10 +14,8 @@ use std::time::Duration;
 use coffer_proto::v1alpha1::csi_driver_provider_client::CsiDriverProviderClient;
 use coffer_proto::v1alpha1::{MountResponse, ObjectVersion, VersionRequest};
 use coffer_sync_core::bytes::SecretBytes;
-use coffer_sync_core::schedule::Bucket;
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -27,6 +25,7 @@ use tonic::{Code, Status};
 pub use self::request::{Asked, Pod};
 use crate::manifest::is_provider_name;
 use crate::metrics::Metrics;
+use crate::rate::Rate;
 
 /// Connections that are kept: a cluster has a handful of providers, and classes may name any.
 const MOST_LINKS: usize = 32;
@@ -63,7 +62,7 @@ pub struct Providers {
 
 struct Link {
     channel: Channel,
-    calls: Mutex<Bucket>,
+    calls: Rate,
     in_flight: AtomicI64,
     /// Connections so far. Behind each may be another process.
     connections: Arc<AtomicUsize>,
@@ -150,7 +149,7 @@ impl Providers {
     pub async fn mount(&self, provider: &str, asked: &Asked<'_>) -> Result<Fetched, CallFault> {
         self.check(provider)?;
         let link = self.link(provider);
-        link.turn().await;
+        link.calls.turn().await;
         let room = self.room().await?;
         let began = Instant::now();
         self.metrics.provider_in_flight(provider, link.enter());
@@ -238,11 +237,7 @@ impl Providers {
         let directories = self.rules.directories.clone();
         let link = Arc::new(Link {
             channel: connect(directories, provider.to_owned(), Arc::clone(&connections)),
-            calls: Mutex::new(Bucket::new(
-                self.rules.per_second,
-                self.rules.burst,
-                Timestamp::now(),
-            )),
+            calls: Rate::new(self.rules.per_second, self.rules.burst),
             in_flight: 0.into(),
             connections,
             identity: Mutex::default(),
@@ -259,20 +254,6 @@ impl Providers {
 impl Link {
     fn lock_identity(&self) -> std::sync::MutexGuard<'_, Option<(usize, String)>> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn turn(&self) {
-        loop {
-            let now = Timestamp::now();
-            let taken = self
-                .calls
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(now);
-            let Err(until) = taken else { return };
-            let wait = until.duration_since(now).try_into().unwrap_or_default();
-            tokio::time::sleep(wait).await;
-        }
     }
 
     fn enter(&self) -> i64 {

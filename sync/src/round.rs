@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use coffer_sync_core::decide::Rights;
 use coffer_sync_core::fingerprint::Key;
-use coffer_sync_core::schedule::{Call, Last};
+use coffer_sync_core::schedule::{Call, Last, Object};
 use coffer_sync_core::secret_type::gate::AllowedTypes;
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 pub use self::orphan::settle as settle_orphan;
@@ -73,12 +74,14 @@ impl Context {
 }
 
 /// Whether a round may still write.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Alive {
     /// Set when its object changed.
     pub overtaken: Arc<AtomicBool>,
     /// Cancelled when this process leads no more.
     pub ended: CancellationToken,
+    /// Hears of objects whose Secret is done with: what is left is to tell of it, and others need not wait for that.
+    pub acted: UnboundedSender<Object>,
 }
 
 impl Alive {
@@ -116,6 +119,8 @@ pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Al
             call,
         };
     };
+    // The receiver is gone only with everything else.
+    let _ = alive.acted.send(job.object.clone());
     let concluded = conclude::conclude(job, memory, &gathered, &done, now);
     tell::outcome(context, job, memory, &gathered, &concluded, now).await;
     let took = Timestamp::now().duration_since(began);

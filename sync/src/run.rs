@@ -82,7 +82,14 @@ pub async fn serve(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<()> 
         "started"
     );
     let stop = stop()?;
-    let led = lead(&config, &cluster, &namespace, &metrics, &shown, &stop).await;
+    let parts = Parts {
+        config,
+        cluster,
+        namespace,
+        metrics,
+        shown,
+    };
+    let led = lead(&parts, &stop).await;
     served.cancel();
     admin.await.ok();
     led
@@ -116,51 +123,19 @@ fn stop() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
-async fn lead(
-    config: &Config,
-    cluster: &Arc<Cluster>,
-    namespace: &str,
-    metrics: &Arc<Metrics>,
-    shown: &Shown,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let (leading, mut state) = watch::channel(!config.leader_elect);
+/// Leads whenever the Lease is ours, until told to stop.
+async fn lead(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<()> {
+    let (leading, mut state) = watch::channel(!parts.config.leader_elect);
     let resign = CancellationToken::new();
-    let candidate = config.leader_elect.then(|| {
-        let candidate = Candidate {
-            cluster: Arc::clone(cluster),
-            namespace: namespace.to_owned(),
-            name: config.lease_name.clone(),
-            me: format!("{}_{:016x}", config.pod_name, luck().to_bits()),
-        };
-        shown.readiness.standing_by();
-        tokio::spawn(candidate.run(leading, resign.clone()))
+    let candidate = parts.config.leader_elect.then(|| {
+        parts.shown.readiness.standing_by();
+        tokio::spawn(parts.candidate().run(leading, resign.clone()))
     });
-    let mut term: Option<(JoinHandle<()>, CancellationToken)> = None;
+    let mut term: Term = None;
     while !stop.is_cancelled() {
         let is_leader = *state.borrow_and_update();
-        metrics.leader(is_leader);
-        match (&term, is_leader) {
-            (None, true) => {
-                let ended = stop.child_token();
-                let term_of = Term {
-                    config: config.clone(),
-                    cluster: Arc::clone(cluster),
-                    namespace: namespace.to_owned(),
-                    metrics: Arc::clone(metrics),
-                    shown: shown.clone(),
-                };
-                term = Some((tokio::spawn(term_of.run(ended.clone())), ended));
-            }
-            (Some((_, ended)), false) => {
-                ended.cancel();
-                if let Some((controller, _)) = term.take() {
-                    controller.await.ok();
-                }
-                shown.readiness.standing_by();
-            }
-            _ => {}
-        }
+        parts.metrics.leader(is_leader);
+        parts.turn(&mut term, is_leader, stop).await;
         tokio::select! {
             // At our word everything ends, and none of it is a surprise.
             biased;
@@ -173,12 +148,12 @@ async fn lead(
             () = ended_by_itself(&mut term) => anyhow::bail!("the controller ended by itself"),
             () = tokio::time::sleep(BEAT) => {
                 if term.is_none() {
-                    shown.liveness.moved();
+                    parts.shown.liveness.moved();
                 }
             }
         }
     }
-    shown.readiness.draining();
+    parts.shown.readiness.draining();
     if let Some((controller, _)) = term {
         controller.await.ok();
     }
@@ -186,12 +161,12 @@ async fn lead(
     if let Some(candidate) = candidate {
         tokio::time::timeout(RELEASE, candidate).await.ok();
     }
-    metrics.leader(false);
+    parts.metrics.leader(false);
     Ok(())
 }
 
 /// Waits for the end of a time of leading; for ever where there is none.
-async fn ended_by_itself(term: &mut Option<(JoinHandle<()>, CancellationToken)>) {
+async fn ended_by_itself(term: &mut Term) {
     match term {
         Some((controller, _)) => {
             controller.await.ok();
@@ -200,8 +175,12 @@ async fn ended_by_itself(term: &mut Option<(JoinHandle<()>, CancellationToken)>)
     }
 }
 
-/// One time of leading.
-struct Term {
+/// One time of leading, and the word that ends it.
+type Term = Option<(JoinHandle<()>, CancellationToken)>;
+
+/// What every time of leading is made of.
+#[derive(Clone)]
+struct Parts {
     config: Config,
     cluster: Arc<Cluster>,
     namespace: String,
@@ -209,8 +188,36 @@ struct Term {
     shown: Shown,
 }
 
-impl Term {
-    async fn run(self, ended: CancellationToken) {
+impl Parts {
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            cluster: Arc::clone(&self.cluster),
+            namespace: self.namespace.clone(),
+            name: self.config.lease_name.clone(),
+            me: format!("{}_{:016x}", self.config.pod_name, luck().to_bits()),
+        }
+    }
+
+    /// Begins a time of leading, or ends it.
+    async fn turn(&self, term: &mut Term, is_leader: bool, stop: &CancellationToken) {
+        match (&term, is_leader) {
+            (None, true) => {
+                let ended = stop.child_token();
+                let controller = tokio::spawn(self.clone().control(ended.clone()));
+                *term = Some((controller, ended));
+            }
+            (Some((_, ended)), false) => {
+                ended.cancel();
+                if let Some((controller, _)) = term.take() {
+                    controller.await.ok();
+                }
+                self.shown.readiness.standing_by();
+            }
+            _ => {}
+        }
+    }
+
+    async fn control(self, ended: CancellationToken) {
         self.shown
             .readiness
             .starting("the lists of classes and SecretSyncs");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use coffer_tests::apiserver::ApiServer;
 use coffer_tests::driver::{Class, Pod, Volume};
 use coffer_tests::fixture::eventually;
-use coffer_tests::provider::ProviderProcess;
+use coffer_tests::provider::{DEFAULT_MEMORY, ProviderProcess};
 use coffer_tests::vault::Policy;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
@@ -83,6 +83,16 @@ impl Installed {
         let ours = ["--kubeconfig", kubeconfig, "--namespace", &self.namespace];
         let arguments = [&ours, arguments].concat();
         ProviderProcess::start_as(name, &arguments, &[]).await
+    }
+
+    /// Starts it as it ships, with its memory, and waits until it is ready.
+    pub(crate) async fn start_as_shipped(&self, name: &str) -> Result<ProviderProcess> {
+        let kubeconfig = self
+            .kubeconfig
+            .to_str()
+            .context("a path that is not UTF-8")?;
+        let arguments = ["--kubeconfig", kubeconfig, "--namespace", &self.namespace];
+        settled(ProviderProcess::start_as(name, &arguments, &DEFAULT_MEMORY).await?).await
     }
 }
 

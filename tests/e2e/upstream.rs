@@ -35,7 +35,7 @@ async fn suite(name: &'static str) -> Result<Suite> {
     let (cluster, store) = (cluster().await?, store().await?);
     let provider = install(&cluster.api, Rights::SecretAndTokens)
         .await?
-        .start(name, &[])
+        .start_as_shipped(name)
         .await?;
     let engine = unique("secrets");
     store.vault.enable_kv(&engine, KvVersion::V2).await?;
@@ -109,7 +109,7 @@ async fn installed(name: &'static str) -> Result<()> {
     let (cluster, store) = (cluster().await?, store().await?);
     let provider = install(&cluster.api, Rights::SecretAndTokens)
         .await?
-        .start(name, &[])
+        .start_as_shipped(name)
         .await?;
     let version = provider.driver()?.version().await?;
     assert_eq!(version.runtime_name, format!("{name}-csi-provider"));

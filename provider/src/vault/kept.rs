@@ -260,9 +260,13 @@ impl Entries {
     /// Holds the token of a lease that nobody is given any more, because a pod may still run on it.
     fn outlive(&mut self, pod: String, entry: Entry) {
         let ends = entry.term.ends();
-        if let Some(hold) = entry.hold
-            && self.past.len() < MAX_ENTRIES
-        {
+        let Some(hold) = entry.hold else { return };
+        if self.past.len() >= MAX_ENTRIES {
+            tracing::warn!(
+                most = MAX_ENTRIES,
+                "a lease is no longer looked after: it lives until it ends by itself"
+            );
+        } else {
             let lease = entry.response.lease().map(|lease| lease.id);
             self.past.push(Past {
                 pod,

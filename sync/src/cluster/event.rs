@@ -10,7 +10,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Call, Cluster};
+use super::{Call, Cluster, When};
 use crate::kinds::{CLASS_API, SYNC_API};
 
 /// The API server refuses longer ones.
@@ -39,7 +39,8 @@ impl Cluster {
         );
         let call = Call::new("create", Method::POST, path)
             .body(super::JSON, body.as_bytes())
-            .accept(super::METADATA_ONLY);
+            .accept(super::METADATA_ONLY)
+            .when(When::Last);
         self.send(call).await.map(|_| ())
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Call, Cluster, unreadable};
+use super::{Call, Cluster, When, unreadable};
 
 const API: &str = "coordination.k8s.io/v1";
 
@@ -118,7 +118,7 @@ impl Cluster {
     pub async fn lease(&self, namespace: &str, name: &str) -> Result<Option<Lease>, Answer> {
         let path = format!("{}/{name}", path(namespace));
         match self
-            .send(Call::new("get", Method::GET, path).urgent())
+            .send(Call::new("get", Method::GET, path).when(When::Now))
             .await
         {
             Ok(reply) => {
@@ -142,7 +142,7 @@ impl Cluster {
         lease: &Lease,
     ) -> Result<(), Answer> {
         let body = document(namespace, name, lease).to_string();
-        let call = Call::new("create", Method::POST, path(namespace)).urgent();
+        let call = Call::new("create", Method::POST, path(namespace)).when(When::Now);
         self.send(call.body(super::JSON, body.as_bytes()))
             .await
             .map(|_| ())
@@ -160,7 +160,7 @@ impl Cluster {
     ) -> Result<(), Answer> {
         let body = document(namespace, name, lease).to_string();
         let path = format!("{}/{name}", path(namespace));
-        let call = Call::new("update", Method::PUT, path).urgent();
+        let call = Call::new("update", Method::PUT, path).when(When::Now);
         self.send(call.body(super::JSON, body.as_bytes()))
             .await
             .map(|_| ())

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Call, Cluster};
+use super::{Call, Cluster, When};
 use crate::kinds::{CLASS_API, SYNC_API};
 
 /// The status of a SecretSync on the wire. Conditions that are not ours are not read.
@@ -126,7 +126,8 @@ impl Cluster {
         );
         let call = Call::new("patch", Method::PATCH, path)
             .body("application/apply-patch+yaml", body.as_bytes())
-            .accept(super::METADATA_ONLY);
+            .accept(super::METADATA_ONLY)
+            .when(When::Last);
         self.send(call).await.map(|_| ())
     }
 
@@ -146,7 +147,8 @@ impl Cluster {
         );
         let call = Call::new("patch", Method::PATCH, path)
             .body("application/merge-patch+json", body.as_bytes())
-            .accept(super::METADATA_ONLY);
+            .accept(super::METADATA_ONLY)
+            .when(When::Last);
         self.send(call).await.map(|_| ())
     }
 }

@@ -60,6 +60,7 @@ impl Controller {
             let alive = Alive {
                 overtaken: Arc::default(),
                 ended: self.ended.clone(),
+                acted: self.acted.0.clone(),
             };
             tracked.alive = Some(alive.clone());
             tracked.moved = false;

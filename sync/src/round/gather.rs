@@ -2,8 +2,6 @@
 //!
 //! Nothing of Secrets is looked at or written here.
 
-use std::sync::Arc;
-
 use coffer_sync_core::bytes::SecretBytes;
 use coffer_sync_core::decide::{Content, Failure, FailureKind, Refusal, Wanted};
 use coffer_sync_core::mapping::Answer;
@@ -15,9 +13,12 @@ use jiff::Timestamp;
 use ring::digest;
 
 use super::Context;
-use crate::desired::{self, Desired, Request, Wrong};
+use crate::desired::{self, Desired, Planned, Request, Wrong};
 use crate::fetch;
+use crate::provider::Fetched;
 use crate::world::{Class, Job};
+
+const NO_FILES: &str = "the provider returned no files; does it write them itself, as AWS does with --driver-writes-secrets=false?";
 
 /// What came of asking.
 pub(super) struct Gathered {
@@ -40,18 +41,6 @@ pub(super) struct Made {
 }
 
 impl Gathered {
-    fn refused(refusal: Refusal) -> Self {
-        Self::without(Wanted::Refused(refusal))
-    }
-
-    fn failed(kind: FailureKind, message: String) -> Self {
-        Self::without(Wanted::Failed(Failure {
-            kind,
-            message,
-            retry_after: None,
-        }))
-    }
-
     const fn without(wanted: Wanted) -> Self {
         Self {
             wanted,
@@ -67,21 +56,57 @@ impl Gathered {
 }
 
 pub(super) async fn gather(context: &Context, job: &Job, now: Timestamp) -> Gathered {
-    let options = match &job.options {
-        Ok(options) => options,
-        Err(problems) => return Gathered::refused(Refusal::InvalidOption(joined(problems))),
+    let asked = match prepare(context, job) {
+        Ok(asked) => asked,
+        Err(wanted) => return Gathered::without(*wanted),
     };
+    let parameters = &asked.class.spec.parameters;
+    let fetched = match context.fetcher.fetch(&asked.fetch, parameters).await {
+        Ok(fetched) => fetched,
+        Err(none) => {
+            let reached = |reached| match reached {
+                true => Call::Answered,
+                false => Call::Unreachable,
+            };
+            let call = none.reached.map(reached);
+            return Gathered::without(Wanted::Failed(none.failure)).after(call);
+        }
+    };
+    let gathered = match made(&asked, &fetched, now) {
+        Ok((made, advice)) => complete(context, job, made, &fetched.identity, advice),
+        Err(wanted) => Gathered::without(*wanted),
+    };
+    gathered.after(Some(Call::Answered))
+}
+
+/// What is known of an object before its provider is asked.
+struct Asked<'a> {
+    class: &'a Class,
+    request: Request<'a>,
+    planned: Planned,
+    fetch: fetch::Wanted,
+}
+
+/// Everything that can be wrong before anybody is asked.
+fn prepare<'a>(context: &'a Context, job: &'a Job) -> Result<Asked<'a>, Box<Wanted>> {
+    let options = job
+        .options
+        .as_ref()
+        .map_err(|problems| refused(Refusal::InvalidOption(joined(problems))))?;
     if options.suspend {
-        return Gathered::without(Wanted::Suspended);
+        return Err(Box::new(Wanted::Suspended));
     }
-    let (secret, account) = match (&job.secret, &job.account) {
-        (Ok(secret), Ok(account)) => (secret, account),
-        (Err(problem), _) => return Gathered::refused(Refusal::InvalidData(problem.to_string())),
-        (_, Err(problem)) => return Gathered::refused(Refusal::InvalidOption(problem.to_string())),
-    };
+    let secret = job
+        .secret
+        .as_ref()
+        .map_err(|problem| refused(Refusal::InvalidData(problem.to_string())))?;
+    let account = job
+        .account
+        .as_ref()
+        .map_err(|problem| refused(Refusal::InvalidOption(problem.to_string())))?;
     if let Some(rival) = &job.rival {
         let text = format!("{rival} claims Secret {secret} already, and is older");
-        return Gathered::refused(Refusal::DuplicateTarget(text));
+        return Err(refused(Refusal::DuplicateTarget(text)));
     }
     let request = Request {
         source: &job.source,
@@ -93,50 +118,54 @@ pub(super) async fn gather(context: &Context, job: &Job, now: Timestamp) -> Gath
         options,
         allowed: &context.allowed,
     };
-    let planned = match desired::preflight(&request) {
-        Ok(planned) => planned,
-        Err(refusal) => return Gathered::refused(refusal),
-    };
-    let Some(class) = &job.class else {
-        let text = format!(
-            "SecretProviderClass {} does not exist in namespace {}",
-            job.class_name, job.source.namespace
-        );
-        return Gathered::failed(FailureKind::Class, text);
-    };
-    let wanted = wanted(context, job, class, account);
-    let fetched = context.fetcher.fetch(&wanted, &class.spec.parameters).await;
-    let fetched = match fetched {
-        Ok(fetched) => fetched,
-        Err(none) => {
-            let call = none.reached.map(|reached| match reached {
-                true => Call::Answered,
-                false => Call::Unreachable,
-            });
-            return Gathered::without(Wanted::Failed(none.failure)).after(call);
-        }
-    };
-    let call = Some(Call::Answered);
-    let files = fetched.files.iter().cloned();
-    let answer = match Answer::collect(files) {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => {
-            let text = "the provider returned no files; does it write them itself, as AWS does with --driver-writes-secrets=false?";
-            return Gathered::failed(FailureKind::NoFiles, text.to_owned()).after(call);
-        }
-        Err(problems) => {
-            return Gathered::failed(FailureKind::Files, joined(&problems)).after(call);
-        }
-    };
-    let made = desired::desired(&request, &planned, &answer.files, false, now, None);
-    let made = match made {
-        Ok(made) => made,
-        Err(Wrong::Files(text)) => {
-            return Gathered::failed(FailureKind::Files, text).after(call);
-        }
-        Err(Wrong::Refused(refusal)) => return Gathered::refused(refusal).after(call),
-    };
-    complete(context, job, made, &fetched.identity, answer.advice).after(call)
+    let planned = desired::preflight(&request).map_err(refused)?;
+    let class = job.class.as_ref().ok_or_else(|| {
+        let (class, namespace) = (&job.class_name, &job.source.namespace);
+        let text = format!("SecretProviderClass {class} does not exist in namespace {namespace}");
+        failed(FailureKind::Class, text)
+    })?;
+    Ok(Asked {
+        class,
+        request,
+        planned,
+        fetch: wanted(context, job, class, account),
+    })
+}
+
+/// The Secret that the files make, and what was odd about them.
+fn made(
+    asked: &Asked<'_>,
+    fetched: &Fetched,
+    now: Timestamp,
+) -> Result<(Desired, Vec<Problem>), Box<Wanted>> {
+    let answer = Answer::collect(fetched.files.iter().cloned())
+        .map_err(|problems| failed(FailureKind::Files, joined(&problems)))?
+        .map_err(|_| failed(FailureKind::NoFiles, NO_FILES.to_owned()))?;
+    let made = desired::desired(
+        &asked.request,
+        &asked.planned,
+        &answer.files,
+        false,
+        now,
+        None,
+    );
+    match made {
+        Ok(made) => Ok((made, answer.advice)),
+        Err(Wrong::Files(text)) => Err(failed(FailureKind::Files, text)),
+        Err(Wrong::Refused(refusal)) => Err(refused(refusal)),
+    }
+}
+
+fn refused(refusal: Refusal) -> Box<Wanted> {
+    Box::new(Wanted::Refused(refusal))
+}
+
+fn failed(kind: FailureKind, message: String) -> Box<Wanted> {
+    Box::new(Wanted::Failed(Failure {
+        kind,
+        message,
+        retry_after: None,
+    }))
 }
 
 fn complete(
@@ -185,7 +214,7 @@ pub(super) fn digest(rendered: &Rendered<SecretBytes>, verdict: Option<&Verdict>
     out
 }
 
-fn wanted(context: &Context, job: &Job, class: &Arc<Class>, account: &str) -> fetch::Wanted {
+fn wanted(context: &Context, job: &Job, class: &Class, account: &str) -> fetch::Wanted {
     let provider = class.spec.provider.clone();
     let named = context
         .audience_parameter

@@ -5,11 +5,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{ApiServer, binary};
-use crate::fixture::free_port;
+use crate::fixture::{free_port, program};
 use crate::process::Running;
+
+const PROGRAM: &str = "kube-controller-manager";
 
 /// Names as `--controllers` has them.
 const CONTROLLERS: [&str; 6] = [
@@ -54,9 +56,10 @@ impl Controllers {
 }
 
 fn start(directory: &Path, kubeconfig: &Path, port: u16) -> Result<Running> {
-    let program = binary("kube-controller-manager").context("kube-controller-manager")?;
+    // The usual bundles of KUBEBUILDER_ASSETS lack it.
+    let found = binary(PROGRAM).or_else(|_| program(&[PROGRAM]))?;
     let kubeconfig = kubeconfig.display();
-    let mut command = Command::new(program);
+    let mut command = Command::new(found);
     command.env_clear().args([
         &format!("--kubeconfig={kubeconfig}"),
         &format!("--authentication-kubeconfig={kubeconfig}"),

@@ -10,7 +10,7 @@ use super::machine::Usage;
 use super::plot::Plot;
 use super::report::Section;
 use super::table::{Table, cells, float, mebi, per_second};
-use super::world::{ARENAS, Scale, World};
+use super::world::{Scale, World};
 
 const PODS: usize = 500;
 const ACCOUNTS: usize = 50;
@@ -67,8 +67,7 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
         scene: "memory",
         title: format!("Memory, {PODS} pods with {OBJECTS} objects"),
         about: format!(
-            "The provider runs with {}={}. {ACCOUNTS} accounts, {LINES} connections with {AT_A_TIME} mounts under way on each. At last, first mounts of ever new pods of the same accounts, {IN_A_ROW} of an account in a row.",
-            ARENAS.0, ARENAS.1
+            "{ACCOUNTS} accounts, {LINES} connections with {AT_A_TIME} mounts under way on each. At last, first mounts of ever new pods of the same accounts, {IN_A_ROW} of an account in a row."
         ),
         tables: vec![rows.table],
         plots: vec![Plot {

@@ -15,10 +15,6 @@ const AUDIENCE: &str = "vault";
 /// Longer than any run, and than the hour that one scene plays.
 const TOKEN_LIFE: i64 = 3 * 3600;
 
-/// By default glibc gives each of a dozen threads an arena of its own, in which freed memory stays. Two are enough.
-/// It has to be said before the process starts.
-pub(super) const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
-
 pub(super) struct World {
     pub(super) store: Store,
     pub(super) issuer: JwtAuth,
@@ -81,8 +77,7 @@ impl World {
             "-vault-addr",
             address,
         ];
-        let environment = [&DEFAULT_MEMORY[..], &[ARENAS]].concat();
-        let provider = ProviderProcess::start(&arguments, &environment).await?;
+        let provider = ProviderProcess::start(&arguments, &DEFAULT_MEMORY).await?;
         provider.settled().await?;
         Ok(provider)
     }

@@ -6,8 +6,8 @@ use coffer_sync_core::answer::{Answer, Effect, Kind, Next, effect};
 use coffer_sync_core::bytes::SecretBytes;
 use coffer_sync_core::claim::{APPLY_MANAGER, Holder, Source};
 use coffer_sync_core::decide::{
-    Applied, Apply, Content, Fight, Matching, Plan, Present, Record, Recreation, Refusal, Target,
-    Wanted, Why,
+    Applied, Apply, Content, Fight, Matching, Plan, Present, Record, Recreation, Refusal, Skip,
+    Target, Wanted, Why,
 };
 use coffer_sync_core::options::names::{ADOPTED, SOURCE_UID};
 use coffer_sync_core::render::Rendered;
@@ -267,39 +267,38 @@ impl Act<'_> {
     ) -> Step {
         let Through { written, opponent } = through;
         let seen = written.seen;
-        let plan = match (plan, memory.recreating.take()) {
-            (Plan::Create { .. }, Some(why)) => Plan::Recreate {
-                uid: String::new(),
-                resource_version: String::new(),
-                why,
-            },
-            (plan, _) => plan,
-        };
+        let plan = as_begun(plan, memory.recreating.take());
         let first = memory.history.applied.is_none();
-        let mut effect = effect(&plan, memory.before.as_ref(), &seen.reply(written.created));
-        // managedFields tell whole seconds only: an edit right after our write is known by its manager.
-        if opponent.is_some() && effect == Effect::Unchanged {
-            effect = Effect::Repaired;
-        }
-        // Before this process nobody says what was asked for: without an opponent it is no repair.
-        if first
-            && effect == Effect::Repaired
-            && matches!(plan, Plan::Apply(_))
-            && opponent.is_none()
-        {
-            effect = Effect::Updated;
-        }
+        let reply = seen.reply(written.created);
+        let effect = effect(&plan, memory.before.as_ref(), &reply);
+        let effect = corrected(effect, &plan, opponent.is_some(), first);
         if effect == Effect::Vanishing {
             memory.unsee(Target::Unknown);
-            return Step::End(Done::Left(Plan::Skip(
-                coffer_sync_core::decide::Skip::BeingDeleted,
-            )));
+            return Step::End(Done::Left(Plan::Skip(Skip::BeingDeleted)));
         }
         let differed = differed(&memory.history, content);
         let again = !differed && memory.history.written.is_some();
         let by = opponent.as_deref();
         fight(memory, (&plan, effect), by, again, content, self.now);
         let adopted = matches!(plan, Plan::Adopt { .. }) || is_adopted(memory);
+        self.remember(memory, made, content, &seen, adopted);
+        Step::End(Done::Written {
+            plan,
+            effect,
+            opponent,
+            differed,
+            first,
+        })
+    }
+
+    fn remember(
+        &self,
+        memory: &mut Memory,
+        made: &Made,
+        content: &Content,
+        seen: &Seen,
+        adopted: bool,
+    ) {
         let metadata = if adopted {
             let adopted = as_adopted(&made.rendered, &self.job.source);
             digest(&adopted, content.verdict.as_ref())
@@ -315,14 +314,7 @@ impl Act<'_> {
             fingerprint: content.fingerprint.clone(),
             verdict: content.verdict.clone(),
         });
-        memory.see(seen.present(&self.job.source), &seen);
-        Step::End(Done::Written {
-            plan,
-            effect,
-            opponent,
-            differed,
-            first,
-        })
+        memory.see(seen.present(&self.job.source), seen);
     }
 
     const fn patch<'p>(&'p self, name: &'p str, force: bool) -> Patch<'p> {
@@ -335,6 +327,28 @@ impl Act<'_> {
 
     fn next(&self, answer: &Answer) -> Next {
         answer.next(self.told(&answer.message))
+    }
+}
+
+/// A creation that ends a recreation counts as that.
+fn as_begun(plan: Plan, recreating: Option<Recreation>) -> Plan {
+    match (plan, recreating) {
+        (Plan::Create { .. }, Some(why)) => Plan::Recreate {
+            uid: String::new(),
+            resource_version: String::new(),
+            why,
+        },
+        (plan, _) => plan,
+    }
+}
+
+/// The effect with what metadata cannot tell: times of managedFields are whole seconds, so an edit right after our
+/// write is known by its manager; and of writes before this process nobody says what was asked for.
+fn corrected(effect: Effect, plan: &Plan, opposed: bool, first: bool) -> Effect {
+    match effect {
+        Effect::Unchanged if opposed => Effect::Repaired,
+        Effect::Repaired if first && !opposed && matches!(plan, Plan::Apply(_)) => Effect::Updated,
+        effect => effect,
     }
 }
 

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::view::{State, View, Views};
 use crate::admin::{Liveness, Readiness};
 use crate::memory::Memory;
-use crate::round::{Alive, Context, Ended};
+use crate::round::{Acted, Alive, Context, Ended};
 use crate::watch::{self, Change, Patience, SecretState};
 use crate::world::{Key, World, WorldRules};
 
@@ -89,8 +89,6 @@ struct Tracked {
 /// A round that ended.
 struct Finished {
     object: Object,
-    /// Of the class that the round saw.
-    provider: String,
     memory: Memory,
     ended: Ended,
 }
@@ -117,7 +115,7 @@ pub struct Controller {
     /// What runs beside the rounds.
     tasks: JoinSet<()>,
     rounds: JoinSet<Finished>,
-    acted: (UnboundedSender<Object>, UnboundedReceiver<Object>),
+    acted: (UnboundedSender<Acted>, UnboundedReceiver<Acted>),
     /// Objects of rounds that run, and their providers.
     running: HashMap<tokio::task::Id, (Object, String)>,
     /// State annotations as they were sent last; shared with those who send them.
@@ -216,7 +214,7 @@ impl Controller {
             Some(finished) = self.rounds.join_next_with_id(), if !self.rounds.is_empty() => {
                 self.finished(finished);
             }
-            Some(object) = self.acted.1.recv() => self.queue.done(&object),
+            Some(acted) = self.acted.1.recv() => self.acted(&acted),
             Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
             Some(change) = changes.recv() => self.change(change),
             Some(key) = refresh.recv() => self.refresh(&key),

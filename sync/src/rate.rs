@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// How often whoever lets others go first looks whether they have gone.
 const LOOK: Duration = Duration::from_millis(20);
 /// Nobody lets others go first for longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// So many calls a second, with a burst.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Rate {
     bucket: Mutex<Bucket>,
     /// How many wait for a turn that others let them have first.
     waiting: AtomicUsize,
+    /// One after another: who waits for others to go first.
+    patient: tokio::sync::Mutex<()>,
 }
 
 /// Counts as waiting until it is dropped.
@@ -40,6 +42,7 @@ impl Rate {
         Self {
             bucket: Mutex::new(Bucket::new(per_second, burst, Timestamp::now())),
             waiting: AtomicUsize::new(0),
+            patient: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -54,6 +57,8 @@ impl Rate {
 
     /// The same for a call that others need not wait behind.
     pub async fn last_turn(&self) {
+        // Held until the turn has come, so that however many wait, one looks.
+        let _patient = self.patient.lock().await;
         let began = Instant::now();
         loop {
             let yields = self.waiting.load(Ordering::Acquire) > 0 && began.elapsed() < PATIENCE;

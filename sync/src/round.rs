@@ -80,8 +80,10 @@ pub struct Alive {
     pub overtaken: Arc<AtomicBool>,
     /// Cancelled when this process leads no more.
     pub ended: CancellationToken,
-    /// Hears of objects whose Secret is done with: what is left is to tell of it, and others need not wait for that.
-    pub acted: UnboundedSender<Object>,
+    /// Whether its provider does not answer: then it is not asked, and the object learns so.
+    pub paused: bool,
+    /// Hears of rounds that are done but for telling: others need not wait for that.
+    pub acted: UnboundedSender<Acted>,
 }
 
 impl Alive {
@@ -94,6 +96,16 @@ impl Alive {
 pub struct Ended {
     /// For the schedule; none where the object is due as before.
     pub last: Option<Last>,
+}
+
+/// A round that is done but for telling of it.
+pub struct Acted {
+    /// Its object.
+    pub object: Object,
+    /// Its provider.
+    pub provider: String,
+    /// Whether it might ask its provider.
+    pub might_ask: bool,
     /// How the call of the provider ended, if there was one.
     pub call: Option<Call>,
 }
@@ -101,9 +113,7 @@ pub struct Ended {
 /// Carries out one round.
 pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Alive) -> Ended {
     let began = Timestamp::now();
-    tell::unknown(context, job, memory, began).await;
-    let gathered = gathered(context, job, memory, began).await;
-    let call = gathered.call;
+    let mut gathered = gathered(context, job, memory, alive.paused, began).await;
     let now = Timestamp::now();
     let act = act::Act {
         context,
@@ -112,24 +122,46 @@ pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Al
         gathered: &gathered,
         now,
     };
-    let Some(done) = act.run(memory).await else {
+    let done = act.run(memory).await;
+    // The receiver is gone only with everything else.
+    let _ = alive.acted.send(Acted {
+        object: job.object.clone(),
+        provider: job.provider().to_owned(),
+        might_ask: !alive.paused,
+        call: gathered.call,
+    });
+    let Some(done) = done else {
         // Its object is due again at once, or belongs to another leader.
         return Ended {
             last: Some(Last::Never),
-            call,
         };
     };
-    // The receiver is gone only with everything else.
-    let _ = alive.acted.send(job.object.clone());
     let concluded = conclude::conclude(job, memory, &gathered, &done, now);
-    tell::outcome(context, job, memory, &gathered, &concluded, now).await;
+    // Telling may take its time, and needs no values.
+    gathered.forget_values();
+    let told = tell::outcome(context, job, memory, &gathered, &concluded, now).await;
+    tell::unknown(context, job, memory, now).await;
     let took = Timestamp::now().duration_since(began);
     context
         .metrics
         .reconciled(concluded.result, took.try_into().unwrap_or_default());
     Ended {
-        last: Some(concluded.last),
-        call,
+        last: Some(if told {
+            concluded.last
+        } else {
+            again(concluded.last)
+        }),
+    }
+}
+
+/// What could not be told is told soon, and not at the next poll.
+const fn again(last: Last) -> Last {
+    match last {
+        Last::Done | Last::Permanent => Last::Failed {
+            before: 0,
+            retry_after: None,
+        },
+        last => last,
     }
 }
 
@@ -138,22 +170,24 @@ async fn gathered(
     context: &Context,
     job: &Job,
     memory: &mut Memory,
+    paused: bool,
     began: Timestamp,
 ) -> gather::Gathered {
-    let mut gathering = std::pin::pin!(gather::gather(context, job, began));
+    let mut gathering = std::pin::pin!(gather::gather(context, job, paused, began));
+    let telling = async {
+        tokio::time::sleep(PATIENCE).await;
+        tell::accepted(context, job, memory, began).await;
+    };
     tokio::select! {
+        biased;
         gathered = &mut gathering => return gathered,
-        () = tokio::time::sleep(PATIENCE) => {}
+        () = telling => {}
     }
-    tell::accepted(context, job, memory, began).await;
     gathering.await
 }
 
 /// Brings the status of an object up to date whose Secret restarts other workloads than before. Nothing is fetched.
 pub async fn restarts_changed(context: &Context, job: &Job, memory: &mut Memory) -> Ended {
     tell::restarts_changed(context, job, memory, Timestamp::now()).await;
-    Ended {
-        last: None,
-        call: None,
-    }
+    Ended { last: None }
 }

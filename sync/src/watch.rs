@@ -195,6 +195,8 @@ struct Progress {
     pause: Duration,
     /// Whether it was told that nothing can be listed.
     told: bool,
+    /// Whether everything was listed once.
+    listed: bool,
     /// Whether it counts as at work.
     counted: bool,
 }
@@ -218,6 +220,7 @@ impl Listen {
             keys: BTreeSet::new(),
             pause: PAUSES[0],
             told: false,
+            listed: false,
             counted: false,
         };
         loop {
@@ -271,6 +274,7 @@ impl Listen {
         match (event, read) {
             (Event::InitDone, _) => {
                 self.count(progress, true);
+                progress.listed = true;
                 Heard::Change(listed(std::mem::take(&mut progress.keys), true))
             }
             (Event::Delete(_), Some(read)) => Heard::Change(read.gone),
@@ -299,8 +303,9 @@ impl Listen {
             let error = read::cause(error);
             tracing::warn!(kind, error, "the watch failed and is tried again");
         }
-        // Where nothing may be listed there is nothing to wait for, and others must not wait with it.
-        if absent || read::is_forbidden(error) {
+        // Where nothing may be listed there is nothing to wait for, and others must not wait with it. A right that is
+        // missing for a moment makes nothing undone.
+        if absent || read::is_forbidden(error) && !progress.listed {
             progress.told = true;
             if first {
                 // Whoever hears it is gone only with everything else.

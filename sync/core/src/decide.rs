@@ -136,6 +136,9 @@ impl Question<'_> {
         if let Some(worse) = worse {
             return worse;
         }
+        if let Some(worse) = self.returned(adopted) {
+            return worse;
+        }
         if self.unchanged(present, change) && upstream.is_empty() {
             return Plan::Skip(Skip::Unchanged);
         }
@@ -225,6 +228,20 @@ impl Question<'_> {
             Ruling::Hold(checks) => Some(Plan::Hold(checks)),
             Ruling::Refuse(checks) => Some(Plan::Refuse(Refusal::Unusable(checks))),
         }
+    }
+
+    /// Of immutable versions, one that was there before is about to be the current one again: it is judged against the
+    /// newest, which consumers read.
+    fn returned(&self, adopted: bool) -> Option<Plan> {
+        let versioned = self.policy.immutable == Immutable::Versioned && !adopted;
+        let newest = self.history.latest.as_ref().filter(|_| versioned)?;
+        if newest.fingerprint.compare(&self.content.fingerprint) == Comparison::Same {
+            return None;
+        }
+        if self.content.keys.is_empty() {
+            return Some(Plan::Refuse(Refusal::WouldEmpty));
+        }
+        self.worse(Some(newest))
     }
 
     fn failing(&self) -> BTreeSet<Check> {

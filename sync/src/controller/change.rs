@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use coffer_sync_core::claim::opens_class;
 use coffer_sync_core::condition::{
     Condition, READY, SECRET_CREATED, Status, Truth, written_secrets,
 };
@@ -110,9 +111,17 @@ impl Controller {
             if same {
                 return;
             }
-            if let (Ok(options), Some((namespace, secret))) = (&job.options, &tracked.claim) {
+            if let (Ok(options), Some((namespace, secret)), None) =
+                (&job.options, &tracked.claim, &job.rival)
+            {
                 let restarts = &self.context.restarts;
                 restarts.narrow(namespace, secret, &options.restart);
+            }
+            // Who claimed it in between may have written it.
+            if tracked.rival != job.rival
+                && let Some(memory) = &mut tracked.memory
+            {
+                memory.settled = false;
             }
             tracked.seen = job.seen;
             tracked.rival = job.rival;
@@ -202,6 +211,7 @@ impl Controller {
         for key in self.world.keys(Door::Class) {
             self.settle_unnamed(&key);
         }
+        self.show_all();
         self.shown.readiness.ready();
         tracing::info!(
             objects = self.tracked.len(),
@@ -223,7 +233,7 @@ impl Controller {
             .collect();
         let text = class.annotations.get(SYNC_STATUS);
         let written = text.map(|text| written_secrets(text)).unwrap_or_default();
-        let is_open = !self.world.objects_of(Door::Class, key).is_empty();
+        let is_open = opens_class(&class.annotations).is_some();
         let gone: Vec<String> = written
             .into_keys()
             .filter(|secret| is_open && !named.contains(secret.as_str()))
@@ -245,6 +255,7 @@ impl Controller {
         let task = self.tasks.spawn(async move {
             settle_orphan(&context, &class, &dropped.secret, Timestamp::now()).await;
         });
+        self.orphans.retain(|_, task| !task.is_finished());
         self.orphans.insert(orphan, task);
     }
 

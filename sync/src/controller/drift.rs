@@ -31,7 +31,11 @@ impl Controller {
         };
         match &mut tracked.memory {
             Some(memory) => memory.lose(),
-            None => tracked.gone = true,
+            // The round that runs may be what made it go.
+            None => {
+                tracked.gone = true;
+                return;
+            }
         }
         let provider = tracked.provider.clone();
         self.queue
@@ -44,7 +48,7 @@ impl Controller {
             return;
         };
         let Some(memory) = &mut tracked.memory else {
-            tracked.moved = true;
+            (tracked.moved, tracked.gone) = (true, false);
             return;
         };
         let state = tracked.aim.as_ref().and_then(|aim| self.secrets.get(aim));

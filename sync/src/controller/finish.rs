@@ -6,18 +6,24 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use coffer_sync_core::condition::{Status, class_annotation};
 use coffer_sync_core::options::Door;
 use coffer_sync_core::options::names::SYNC_STATUS;
-use coffer_sync_core::schedule::{Call, Jitter, Last, Object, due};
+use coffer_sync_core::schedule::{Call, Jitter, Last, Object, after_drift, due};
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError};
 
 use super::{Controller, Finished, View};
 use crate::cluster::ClassState;
 use crate::luck::luck;
+use crate::memory::Memory;
+use crate::round::Acted;
 use crate::world::{Job, Key};
 
 impl Controller {
     pub(super) fn finished(&mut self, ended: Result<(Id, Finished), JoinError>) {
         let now = Timestamp::now();
+        // What a round said before it ended is heard before that: its object may run again at once.
+        while let Ok(acted) = self.acted.1.try_recv() {
+            self.acted(&acted);
+        }
         match ended {
             Ok((id, finished)) => {
                 self.running.remove(&id);
@@ -31,6 +37,13 @@ impl Controller {
                     self.recover(&object, now);
                 }
             }
+        }
+    }
+
+    pub(super) fn acted(&mut self, acted: &Acted) {
+        self.queue.done(&acted.object);
+        if acted.might_ask {
+            self.note_call(&acted.object, &acted.provider, acted.call, Timestamp::now());
         }
     }
 
@@ -56,14 +69,9 @@ impl Controller {
     fn take_up(&mut self, finished: Finished, now: Timestamp) {
         let Finished {
             object,
-            provider,
             mut memory,
             ended,
         } = finished;
-        self.queue.done(&object);
-        if ended.last.is_some() {
-            self.note_call(&object, &provider, ended.call, now);
-        }
         let job = self.world.job(&object);
         let Some(tracked) = self.tracked.get_mut(&object) else {
             return;
@@ -89,6 +97,10 @@ impl Controller {
             Some(last) => self.plan(&object, &provider, last, now),
             None => self.shown.views.next_of(&object),
         };
+        if gone {
+            self.queue
+                .insert(object.clone(), &provider, after_drift(now));
+        }
         let Some(job) = job else { return };
         if !aim.is_empty() {
             self.take_aim(&object, (job.source.namespace.clone(), aim));
@@ -132,9 +144,26 @@ impl Controller {
             return;
         };
         let pause = self.pauses.entry(provider.to_owned()).or_default();
+        let was_paused = pause.until().is_some();
         pause.note(object, call, now);
-        let is_paused = pause.is_paused(now);
+        let (is_paused, until) = (pause.is_paused(now), pause.until());
         self.context.metrics.provider_paused(provider, is_paused);
+        if was_paused && until.is_none() {
+            self.hurry(provider, now);
+        }
+    }
+
+    /// A provider answers again: whoever waited for it is due.
+    fn hurry(&mut self, provider: &str, now: Timestamp) {
+        for (object, tracked) in &self.tracked {
+            let fails = tracked
+                .memory
+                .as_ref()
+                .is_none_or(|memory| memory.failures > 0);
+            if tracked.provider == provider && fails {
+                self.queue.insert(object.clone(), provider, now);
+            }
+        }
     }
 
     fn show(&mut self, object: &Object, job: &Job, next: Option<Timestamp>) {
@@ -149,6 +178,22 @@ impl Controller {
             metrics.object(&view.namespace, &view.secret, &view.per_object());
         }
         self.shown.views.put(object.clone(), view);
+    }
+
+    /// Shows what sources tell of objects whose first round is to come.
+    pub(super) fn show_all(&mut self) {
+        let objects: Vec<Object> = self.tracked.keys().cloned().collect();
+        for object in objects {
+            let memory = self
+                .tracked
+                .get(&object)
+                .and_then(|tracked| tracked.memory.as_ref());
+            if memory.is_some_and(Memory::is_known)
+                && let Some(job) = self.world.job(&object)
+            {
+                self.show(&object, &job, None);
+            }
+        }
     }
 
     /// Writes the state of a class, if it is another than was written last.

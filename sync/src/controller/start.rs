@@ -23,9 +23,10 @@ impl Controller {
         if !self.lists.is_empty() {
             return IDLE;
         }
-        // A probe of a paused provider pauses it for all others, so this is looked up for each.
-        while let Some(turn) = self.next(now) {
-            self.start(&turn);
+        self.probe(now);
+        let nobody = BTreeSet::new();
+        while let Some(turn) = self.queue.next(now, self.rules.limits, &nobody) {
+            self.start(&turn, now);
         }
         let over = self
             .pauses
@@ -39,19 +40,29 @@ impl Controller {
         })
     }
 
-    fn next(&mut self, now: Timestamp) -> Option<Turn> {
-        let paused = self.paused(now);
-        self.queue.next(now, self.rules.limits, &paused)
+    /// Where a pause is over one object tries whether its provider answers, before its own time.
+    fn probe(&mut self, now: Timestamp) {
+        let over = self.pauses.iter().filter(|(_, pause)| {
+            let ended = pause.until().is_some_and(|until| until <= now);
+            ended && !pause.is_paused(now)
+        });
+        let over: Vec<String> = over.map(|(provider, _)| provider.clone()).collect();
+        for provider in over {
+            let mut tracked = self.tracked.iter();
+            let idle = tracked
+                .find(|(_, tracked)| tracked.provider == provider && tracked.memory.is_some());
+            if let Some((object, _)) = idle {
+                self.queue.insert(object.clone(), &provider, now);
+            }
+        }
     }
 
-    fn paused(&self, now: Timestamp) -> BTreeSet<String> {
-        let paused = self.pauses.iter().filter(|(_, pause)| pause.is_paused(now));
-        paused.map(|(provider, _)| provider.clone()).collect()
-    }
-
-    fn start(&mut self, turn: &Turn) {
+    fn start(&mut self, turn: &Turn, now: Timestamp) {
         let object = turn.object.clone();
         let job = self.world.job(&object);
+        let provider = job.as_ref().map(Job::provider).unwrap_or_default();
+        let pause = self.pauses.get(provider);
+        let paused = pause.is_some_and(|pause| pause.is_paused(now));
         let tracked = self.tracked.get_mut(&object);
         let taken = tracked.and_then(|tracked| {
             // Its status is being written: the turn comes after that.
@@ -60,6 +71,7 @@ impl Controller {
             let alive = Alive {
                 overtaken: Arc::default(),
                 ended: self.ended.clone(),
+                paused,
                 acted: self.acted.0.clone(),
             };
             tracked.alive = Some(alive.clone());
@@ -71,23 +83,21 @@ impl Controller {
             return;
         };
         self.aim(&object, &job);
-        if let Some(pause) = self.pauses.get_mut(job.provider()) {
+        if let (Some(pause), false) = (self.pauses.get_mut(job.provider()), paused) {
             pause.calling();
         }
         self.context.metrics.queue_lag(turn.lag);
         let context = Arc::clone(&self.context);
-        let (named, provider) = (object.clone(), job.provider().to_owned());
-        let of = provider.clone();
+        let named = (object.clone(), job.provider().to_owned());
         let handle = self.rounds.spawn(async move {
             let ended = round(&context, &job, &mut memory, &alive).await;
             Finished {
                 object,
-                provider,
                 memory,
                 ended,
             }
         });
-        self.running.insert(handle.id(), (named, of));
+        self.running.insert(handle.id(), named);
     }
 
     /// Restarts settled: the status of those who waited for them says something else now.
@@ -107,18 +117,16 @@ impl Controller {
             return;
         };
         let context = Arc::clone(&self.context);
-        let (named, provider) = (object.clone(), job.provider().to_owned());
-        let of = provider.clone();
+        let named = (object.clone(), job.provider().to_owned());
         let handle = self.rounds.spawn(async move {
             let ended = restarts_changed(&context, &job, &mut memory).await;
             Finished {
                 object,
-                provider,
                 memory,
                 ended,
             }
         });
-        self.running.insert(handle.id(), (named, of));
+        self.running.insert(handle.id(), named);
     }
 
     /// Says which object writes a Secret, before it does: it may vanish again before the round ends. Names of
@@ -139,7 +147,7 @@ impl Controller {
         let Some(tracked) = self.tracked.get_mut(object) else {
             return;
         };
-        if tracked.rival.is_some() || tracked.aim.as_ref() == Some(&aim) {
+        if tracked.rival.is_some() || self.aims.get(&aim) == Some(object) {
             return;
         }
         let before = tracked.aim.replace(aim.clone());

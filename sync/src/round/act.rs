@@ -40,8 +40,6 @@ pub(super) enum Done {
         opponent: Option<String>,
         /// Whether there was other content before.
         differed: bool,
-        /// Whether it was this process's first write of the Secret.
-        first: bool,
     },
     /// It was left as it is, as planned.
     Left(Plan),
@@ -88,7 +86,11 @@ impl Act<'_> {
                 Step::Again => circular(),
             },
         };
-        memory.settled = done.settles();
+        // What is held is not applied again, so only a watch tells that it is still there.
+        memory.settled = match &done {
+            Done::Left(Plan::Hold(_)) => self.context.rights().watch,
+            done => done.settles(),
+        };
         Some(done)
     }
 
@@ -259,7 +261,7 @@ impl Done {
     const fn settles(&self) -> bool {
         matches!(
             self,
-            Self::Written { .. } | Self::Left(Plan::Skip(Skip::Unchanged) | Plan::Hold(_))
+            Self::Written { .. } | Self::Left(Plan::Skip(Skip::Unchanged))
         )
     }
 

@@ -8,9 +8,8 @@ use coffer_sync_core::answer::Effect;
 use coffer_sync_core::claim::Holder;
 use coffer_sync_core::condition::{Deed, Fault, Outcome, Summary, ready_message};
 use coffer_sync_core::decide::{
-    Content, Failure, Plan, Recreation, Refusal, Skip, Target, Wanted, Why, Written,
+    Content, Failure, FailureKind, Plan, Recreation, Refusal, Skip, Target, Wanted, Why, Written,
 };
-use coffer_sync_core::options::Immutable;
 use coffer_sync_core::restart::changes_content;
 use coffer_sync_core::schedule::Last;
 use coffer_sync_core::validate::{Check, Class};
@@ -54,12 +53,11 @@ pub(super) fn conclude(
             effect,
             opponent,
             differed,
-            first,
         } => {
-            let told = deed(plan, *effect, &memory.target_name, opponent.as_deref());
+            let told = deed((plan, *effect), memory, opponent.as_deref(), *differed);
             let result = (told, effect.as_str());
             let mut concluded = success(job, memory, gathered, result, now);
-            concluded.changed = consumers_wait(job, (plan, *effect), *differed, *first);
+            concluded.changed = consumers_wait((plan, *effect), *differed);
             concluded
         }
         _ if done.is_unchanged() => {
@@ -73,25 +71,34 @@ pub(super) fn conclude(
     }
 }
 
-fn deed(plan: &Plan, effect: Effect, secret: &str, opponent: Option<&str>) -> Deed {
+fn deed(
+    (plan, effect): (&Plan, Effect),
+    memory: &Memory,
+    opponent: Option<&str>,
+    differed: bool,
+) -> Deed {
+    let secret = &memory.target_name;
     match effect {
+        // It was written before, and the answer was lost, or the process that wrote it told nobody.
+        Effect::Unchanged if differed => {
+            Deed::Synced(format!("Secret {secret} holds new content."))
+        }
         Effect::Unchanged | Effect::Vanishing => Deed::Unchanged,
         Effect::Repaired => Deed::Repaired(repaired(plan, secret, opponent)),
         Effect::Created | Effect::Updated => Deed::Synced(synced(plan, secret)),
     }
 }
 
-/// Whether workloads may have read content that is no longer true. A version is pointed to even where it is the first,
-/// whose name nobody could write, or was there already; and what a process before this one wrote last, it may not
-/// have told of.
-fn consumers_wait(job: &Job, (plan, effect): (&Plan, Effect), differed: bool, first: bool) -> bool {
-    let versioned = job
-        .options
-        .as_ref()
-        .is_ok_and(|options| options.immutable == Immutable::Versioned);
+/// Whether workloads may have read content that is no longer true: by the plan, or because it differs from what was
+/// last told, by whichever plan it came to be.
+fn consumers_wait((plan, effect): (&Plan, Effect), differed: bool) -> bool {
     let restored = matches!(effect, Effect::Repaired | Effect::Unchanged);
-    let is_new = versioned && effect == Effect::Created;
-    !restored && changes_content(plan, differed) || is_new || differed && (versioned || first)
+    let taken = match plan {
+        Plan::Adopt { .. } => true,
+        Plan::Apply(apply) => apply.why == Why::Takeover,
+        _ => false,
+    };
+    !restored && changes_content(plan, differed) || differed && !taken
 }
 
 /// The Secret holds what was fetched.
@@ -171,7 +178,7 @@ fn left(memory: &mut Memory, gathered: &Gathered, plan: &Plan, waits: u32) -> Co
         Plan::Skip(Skip::LastGood(failure)) => interrupted(memory, failure),
         Plan::Skip(Skip::BeingDeleted) => {
             memory.waits = waits.saturating_add(1);
-            nothing(wait(waits), "failed")
+            waiting(memory, waits)
         }
         Plan::Hold(checks) => {
             memory.failures = 0;
@@ -194,14 +201,17 @@ fn left(memory: &mut Memory, gathered: &Gathered, plan: &Plan, waits: u32) -> Co
 }
 
 /// A Secret disappears within a second or two, unless something holds it.
-fn wait(waits: u32) -> Last {
-    match waits.checked_sub(QUICK_WAITS) {
-        None => Last::BeingDeleted,
-        Some(before) => Last::Failed {
-            before,
-            retry_after: None,
-        },
+fn waiting(memory: &mut Memory, waits: u32) -> Concluded {
+    if waits < QUICK_WAITS {
+        return nothing(Last::BeingDeleted, "failed");
     }
+    let failure = Failure {
+        kind: FailureKind::Api,
+        message: "the Secret is being deleted, or its owner is gone, and something holds it"
+            .to_owned(),
+        retry_after: None,
+    };
+    interrupted(memory, &failure)
 }
 
 /// Where nothing but the pair got worse, its halves were probably read around an update.

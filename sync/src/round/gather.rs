@@ -41,6 +41,13 @@ pub(super) struct Made {
 }
 
 impl Gathered {
+    /// Drops the values, keeps what is told of them.
+    pub(super) fn forget_values(&mut self) {
+        if let Some(made) = &mut self.made {
+            made.rendered.data.clear();
+        }
+    }
+
     const fn without(wanted: Wanted) -> Self {
         Self {
             wanted,
@@ -55,11 +62,18 @@ impl Gathered {
     }
 }
 
-pub(super) async fn gather(context: &Context, job: &Job, now: Timestamp) -> Gathered {
+pub(super) async fn gather(context: &Context, job: &Job, paused: bool, now: Timestamp) -> Gathered {
     let asked = match prepare(context, job) {
         Ok(asked) => asked,
         Err(wanted) => return Gathered::without(*wanted),
     };
+    if paused {
+        let provider = &asked.fetch.provider;
+        let text = format!(
+            "provider {provider} does not answer; one call at a time tries whether it does again"
+        );
+        return Gathered::without(*failed(FailureKind::Provider, text));
+    }
     let parameters = &asked.class.spec.parameters;
     let fetched = match context.fetcher.fetch(&asked.fetch, parameters).await {
         Ok(fetched) => fetched,

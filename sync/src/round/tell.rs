@@ -34,7 +34,7 @@ pub(super) async fn unknown(context: &Context, job: &Job, memory: &mut Memory, n
     }
 }
 
-/// After a round.
+/// After a round; whether the status stands as it should.
 pub(super) async fn outcome(
     context: &Context,
     job: &Job,
@@ -42,16 +42,17 @@ pub(super) async fn outcome(
     gathered: &Gathered,
     concluded: &Concluded,
     now: Timestamp,
-) {
+) -> bool {
     count(context, gathered, concluded);
     log(job, memory, concluded);
     let synced = matches!(concluded.outcome, Some(Outcome::Synced { .. }));
     if concluded.changed || synced && memory.owes_restart {
         restart(context, job, memory, gathered, now).await;
     }
-    if let Some(outcome) = &concluded.outcome {
-        status(context, job, memory, outcome, now).await;
-    }
+    let told = match &concluded.outcome {
+        Some(outcome) => status(context, job, memory, outcome, now).await,
+        None => true,
+    };
     if let Some(deed) = &concluded.deed {
         let (news, told) = event(&memory.told, deed, now);
         memory.told = told;
@@ -60,6 +61,7 @@ pub(super) async fn outcome(
         }
     }
     expiring(context, job, memory, gathered, now).await;
+    told && !memory.owes_restart
 }
 
 fn count(context: &Context, gathered: &Gathered, concluded: &Concluded) {
@@ -140,9 +142,9 @@ async fn status(
     memory: &mut Memory,
     outcome: &Outcome,
     now: Timestamp,
-) {
+) -> bool {
     let update = update(&memory.status, outcome, &facts(context, job, memory), now);
-    send(context, job, memory, update).await;
+    send(context, job, memory, update).await
 }
 
 fn facts(context: &Context, job: &Job, memory: &Memory) -> Facts {
@@ -157,14 +159,15 @@ fn facts(context: &Context, job: &Job, memory: &Memory) -> Facts {
     }
 }
 
-async fn send(context: &Context, job: &Job, memory: &mut Memory, update: Update) {
+/// Whether it need not be tried again.
+async fn send(context: &Context, job: &Job, memory: &mut Memory, update: Update) -> bool {
     let source = &job.source;
     if !update.write {
-        return;
+        return true;
     }
     if source.door == Door::Class {
         memory.status = update.status;
-        return;
+        return true;
     }
     let written = context
         .cluster
@@ -172,14 +175,19 @@ async fn send(context: &Context, job: &Job, memory: &mut Memory, update: Update)
         .await;
     let (namespace, name) = (&source.namespace, &source.name);
     match written {
-        Ok(()) => memory.status = update.status,
+        Ok(()) => {
+            memory.status = update.status;
+            true
+        }
         // It is gone, or another one by now.
         Err(answer) if matches!(answer.code, 404 | 409) => {
             tracing::debug!(namespace, name, code = answer.code, "no status was written");
+            true
         }
         Err(answer) => {
             let error = answer.message;
             tracing::warn!(namespace, name, error, "the status cannot be written");
+            false
         }
     }
 }

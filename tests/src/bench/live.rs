@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::frame::Frame;
 use super::load::Load;
 use super::machine::Usage;
+use super::openbao::OpenBao;
 use super::report::Section;
 use super::table::{Table, cells, each, micros_each};
 use super::world::{Scale, World};
@@ -50,7 +51,8 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
         });
         let mut medians = Vec::new();
         for objects in OBJECTS {
-            let (median, row) = mounts(&world, &provider, objects, count).await?;
+            let arrived = || world.store.arrived();
+            let (median, row) = mounts(&world, &provider, objects, count, arrived).await?;
             let head = [latency.as_millis().to_string(), objects.to_string()];
             table.row(head.into_iter().chain(row));
             medians.push(median.as_secs_f64());
@@ -60,13 +62,39 @@ pub(super) async fn measure(scale: Scale) -> Result<Section> {
             ratios.row([latency.as_millis().to_string(), ratio]);
         }
     }
+    let real = real(&world, scale).await?;
     Ok(Section {
         scene: "live",
         title: "Mounts by new pods with a live session".to_owned(),
         about: "One after another, all of one account, with `refreshInterval: 0` so that each reads all its objects. A proxy on loopback holds each request to the store back.".to_owned(),
-        tables: vec![table, ratios],
+        tables: vec![table, ratios, real],
         plots: Vec::new(),
     })
+}
+
+/// The same against a real store.
+async fn real(world: &World, scale: Scale) -> Result<Table> {
+    let most = OBJECTS.into_iter().max().unwrap_or_default();
+    let store = OpenBao::start(world, most).await?;
+    let provider = world.provider_at(&store.proxy.address()).await?;
+    let mut table = Table::new(&[
+        "real store",
+        "objects",
+        "mounts",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "store requests each",
+        "provider CPU µs each",
+    ]);
+    let count = scale.count(MOUNTS);
+    for objects in OBJECTS {
+        let arrived = || store.arrived();
+        let (_, row) = mounts(world, &provider, objects, count, arrived).await?;
+        let head = [format!("version {}", store.version), objects.to_string()];
+        table.row(head.into_iter().chain(row));
+    }
+    Ok(table)
 }
 
 /// The median and the cells of a row.
@@ -75,6 +103,7 @@ async fn mounts(
     provider: &ProviderProcess,
     objects: usize,
     count: usize,
+    arrived: impl Fn() -> u64,
 ) -> Result<(Duration, Vec<String>)> {
     let mut volume = world.volume("live", objects)?;
     // Mounts follow one another within the second in which they would share a read.
@@ -89,7 +118,7 @@ async fn mounts(
     load.count(WARM_UP, |at| frame.of_pod(number(count + at)))
         .await?
         .whole()?;
-    let (before, usage) = (world.store.arrived(), Usage::of(provider.pid())?);
+    let (before, usage) = (arrived(), Usage::of(provider.pid())?);
     let outcome = load
         .count(count, |at| frame.of_pod(number(at)))
         .await?
@@ -98,7 +127,7 @@ async fn mounts(
     let summary = outcome.summary().context("nothing was mounted")?;
     let mut row = vec![count.to_string()];
     row.extend(cells(Some(summary)));
-    row.push(each(world.store.arrived() - before, count));
+    row.push(each(arrived() - before, count));
     row.push(micros_each(cpu, count));
     Ok((summary.p50, row))
 }

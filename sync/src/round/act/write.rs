@@ -287,7 +287,6 @@ impl Act<'_> {
             effect,
             opponent,
             differed,
-            first,
         })
     }
 

@@ -77,13 +77,18 @@ fn the_end_of_a_pause_costs_a_provider_one_call() -> Result<()> {
         let scene = Scene::plain(&[]).await?;
         paused(&scene, VENDOR).await?;
         let calls = scene.vendor.calls();
+        eventually(SOON, "a probe", async || {
+            ensure!(scene.vendor.calls() > calls);
+            Ok(())
+        })
+        .await?;
+        // All others fail without a call. The second pause lasts ten seconds.
         let rounds = scene.controller.metric(FAILED).await?;
-        eventually(SOON, "a probe that fails", async || {
+        eventually(SOON, "rounds of others", async || {
             ensure!(scene.controller.metric(FAILED).await? > rounds);
             Ok(())
         })
         .await?;
-        // The second pause lasts ten seconds.
         let probes = scene.vendor.calls() - calls;
         ensure!(probes == 1, "{probes} calls at the end of the pause");
         ensure!(is_paused(&scene, VENDOR).await?);

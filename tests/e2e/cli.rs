@@ -3,6 +3,7 @@
 //! Results are looked for on standard output, everything else on standard error. What needs no store
 //! and no other program is in `it`.
 
+mod demo;
 mod doctor;
 mod mount;
 mod tour;

@@ -6,8 +6,12 @@
 
 /// Quota, and namespaces that end or are not there.
 mod admission;
+/// Bootstrap tokens, as the server's own authenticator takes or refuses them.
+mod bootstrap;
 /// A Secret as data.
 mod case;
+/// What the server stores although no consumer can use it: every check of meaning.
+mod checks;
 /// What bytes and which types may be written at all.
 mod content;
 /// Docker files, as the server reads JSON.

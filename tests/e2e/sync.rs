@@ -13,6 +13,8 @@ mod drift;
 mod immutable;
 /// Who leads, and what a change of leader leaves alone.
 mod leader;
+/// What no other file is about: installation, directories, lost keys, refusals.
+mod lines;
 /// Options and what people see of objects.
 mod options;
 /// What other products get wrong, line by line.

@@ -310,6 +310,7 @@ fn start_server(directory: &Path, port: u16) -> Result<Running> {
         &format!("--service-account-signing-key-file={place}/sa.key"),
         &format!("--service-account-key-file={place}/sa.pub"),
         &format!("--token-auth-file={place}/tokens.csv"),
+        "--enable-bootstrap-token-auth",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.96.0.0/24",
         "--endpoint-reconciler-type=none",

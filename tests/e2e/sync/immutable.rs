@@ -3,7 +3,7 @@
 //! Deleting is a right that not every installation grants; without it the old Secret stays and a condition says why.
 
 /// A Secret per content.
-mod versions;
+pub(super) mod versions;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};

@@ -25,7 +25,7 @@ const PODS: [&str; 2] = ["coffer-sync-1", "coffer-sync-2"];
 const LEADER: &str = "coffer_sync_leader";
 
 /// Two controllers of a new namespace that want this Lease. The first one, which is the scene's, leads.
-async fn rivals(
+pub(super) async fn rivals(
     ground: &'static Ground,
     lease: &str,
     flags: &[&str],
@@ -60,7 +60,7 @@ async fn rivals(
 }
 
 /// A Lease of a case's own, with the rights that the chart grants for its one.
-async fn lease(ground: &Ground) -> Result<String> {
+pub(super) async fn lease(ground: &Ground) -> Result<String> {
     let name = unique("lease");
     let rules = json!([{
         "apiGroups": ["coordination.k8s.io"],

@@ -11,7 +11,8 @@ mod paused;
 /// The API server itself.
 mod server;
 
-pub(super) use self::server::frail;
+pub(super) use self::line::Line;
+pub(super) use self::server::{frail, revived};
 
 use anyhow::{Context, Result, ensure};
 use coffer_tests::apiserver::ApiServer;
@@ -21,7 +22,6 @@ use coffer_tests::vendor::Vendor;
 use serde_json::{Value, json};
 use tonic::Status;
 
-use self::line::Line;
 use super::{Ground, LATER, Scene, VENDOR, condition_of, launch, redacted, value};
 use crate::stage::{SOON, unique};
 use crate::sync_objects::{ACCOUNT, SYSTEM, stored, with};
@@ -162,7 +162,7 @@ pub(super) async fn arrives(scene: &Scene, name: &str, key: &str, bytes: &[u8]) 
 }
 
 /// The class `c` of this provider.
-async fn class_of(scene: &Scene, provider: &str) -> Result<Value> {
+pub(super) async fn class_of(scene: &Scene, provider: &str) -> Result<Value> {
     scene
         .create(json!({
             "apiVersion": "secrets-store.csi.x-k8s.io/v1",
@@ -277,7 +277,7 @@ fn a_provider_that_hangs_holds_up_no_other() -> Result<()> {
 }
 
 /// A SecretSync whose account is its own, so that its call is its own too.
-fn of_account(scene: &Scene, name: &str, account: &str) -> Value {
+pub(super) fn of_account(scene: &Scene, name: &str, account: &str) -> Value {
     let sync = scene.sync_of(name, "Opaque", &[("f", "k")]);
     with(sync, "/spec/serviceAccountName", json!(account))
 }

@@ -48,7 +48,7 @@ fn extend(object: &mut Value, fields: &Value) {
 }
 
 /// A Deployment whose container reads these Secrets into its environment.
-fn reads(name: &str, secrets: &[&str]) -> Value {
+pub(super) fn reads(name: &str, secrets: &[&str]) -> Value {
     let from: Vec<Value> = secrets
         .iter()
         .map(|secret| json!({"secretRef": {"name": secret}}))
@@ -88,7 +88,7 @@ async fn generation(scene: &Scene, workload: &Value) -> Result<Option<i64>> {
 }
 
 /// Waits until a workload has exactly the marks of these Secrets as they are now, and that in one rollout.
-async fn restarted(scene: &Scene, workload: &Value, syncs: &[&Value]) -> Result<()> {
+pub(super) async fn restarted(scene: &Scene, workload: &Value, syncs: &[&Value]) -> Result<()> {
     let what = format!("a restart of {}", workload["metadata"]["name"]);
     eventually(LATER, &what, async || {
         let mut expected = BTreeMap::new();
@@ -110,7 +110,7 @@ async fn restarted(scene: &Scene, workload: &Value, syncs: &[&Value]) -> Result<
 }
 
 /// Fails unless a workload is as it was made.
-async fn left_alone(scene: &Scene, workload: &Value) -> Result<()> {
+pub(super) async fn left_alone(scene: &Scene, workload: &Value) -> Result<()> {
     let found = marks(scene, workload).await?;
     let generation = generation(scene, workload).await?;
     let name = &workload["metadata"]["name"];
@@ -122,7 +122,7 @@ async fn left_alone(scene: &Scene, workload: &Value) -> Result<()> {
 }
 
 /// Waits until nothing waits because of this object.
-async fn settled(scene: &Scene, sync: &Value) -> Result<()> {
+pub(super) async fn settled(scene: &Scene, sync: &Value) -> Result<()> {
     eventually(LATER, "no pending restart", async || {
         let now = stored(&scene.ground.admin, sync).await?;
         ensure!(condition_of(&now, PENDING).is_none(), "{}", now["status"]);

@@ -3,6 +3,9 @@
 //! The controller requests the token that the provider logs in with, and the store has this cluster review it. What
 //! mounts make of a store is elsewhere.
 
+/// What else may happen to such a Secret.
+mod tour;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -56,6 +59,11 @@ impl<'v> Login<'v> {
 
     /// The class `c` of these objects.
     async fn class(&self, scene: &Scene, objects: &str) -> Result<Value> {
+        self.class_named(scene, "c", objects).await
+    }
+
+    /// A class of these objects.
+    async fn class_named(&self, scene: &Scene, name: &str, objects: &str) -> Result<Value> {
         let parameters = json!({
             "roleName": "app",
             "vaultAddress": self.vault.address(),
@@ -66,7 +74,7 @@ impl<'v> Login<'v> {
             .create(json!({
                 "apiVersion": "secrets-store.csi.x-k8s.io/v1",
                 "kind": "SecretProviderClass",
-                "metadata": {"name": "c"},
+                "metadata": {"name": name},
                 "spec": {"provider": "vault", "parameters": parameters},
             }))
             .await

@@ -3,7 +3,9 @@
 //! The API server stores anything of this type; a token with one flaw is no credential at all, and no
 //! log says so.
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Subject;
 use super::check::Check;
@@ -166,27 +168,67 @@ fn is_group(group: &[u8]) -> bool {
     plain(last) && inside.len() <= 255 && inside.iter().all(between)
 }
 
-/// A time as Go's `time.RFC3339` reads it: `T` and `Z` in upper case, fractions and offsets allowed.
+/// A time as Go's `time.RFC3339` reads it: `T` and `Z` in upper case, an hour of one digit or two, a fraction of any
+/// length behind `.` or `,`, offsets of up to 24 hours and 60 minutes. Ends beyond our clock are its end.
 fn rfc3339(text: &[u8]) -> Option<Timestamp> {
-    let digits = b"dddd-dd-ddTdd:dd:dd";
-    let fits = |(byte, form): (&u8, &u8)| match form {
-        b'd' => byte.is_ascii_digit(),
-        _ => byte == form,
+    let text = std::str::from_utf8(text).ok()?;
+    let (date, time) = text.split_once('T')?;
+    let mut date = date.splitn(3, '-');
+    let (year, month, day) = (
+        number(date.next()?, 4)?,
+        number(date.next()?, 2)?,
+        number(date.next()?, 2)?,
+    );
+    let at = time.find(['Z', '+', '-'])?;
+    let (time, zone) = time.split_at(at);
+    let mut time = time.splitn(3, ':');
+    let hour = time.next()?;
+    let hour = number(hour, hour.len().min(2))?;
+    let (minute, second) = (number(time.next()?, 2)?, time.next()?);
+    let (second, fraction) = match second.split_once(['.', ',']) {
+        Some((second, fraction)) => (second, nanoseconds(fraction)?),
+        None => (second, 0),
     };
-    let (start, rest) = text.split_at_checked(digits.len())?;
-    let offset = rest
-        .iter()
-        .position(|byte| matches!(byte, b'Z' | b'+' | b'-'))?;
-    let fraction = &rest[..offset];
-    let is_fraction = fraction.is_empty()
-        || (fraction.len() > 1
-            && fraction[0] == b'.'
-            && fraction[1..].iter().all(u8::is_ascii_digit));
-    let zone = &rest[offset..];
-    let is_zone = zone == b"Z" || (zone.len() == 6 && zone[1..].iter().zip(b"dd:dd").all(fits));
     // A leap second is an error to Go.
-    if !start.iter().zip(digits).all(fits) || start.ends_with(b"60") || !is_fraction || !is_zone {
-        return None;
+    let second = number(second, 2).filter(|second| *second < 60)?;
+    let small = |number: i32| i8::try_from(number).ok();
+    let written = DateTime::new(
+        i16::try_from(year).ok()?,
+        small(month)?,
+        small(day)?,
+        small(hour)?,
+        small(minute)?,
+        small(second)?,
+        fraction,
+    );
+    let utc = written
+        .ok()?
+        .checked_sub(SignedDuration::from_secs(offset(zone)?));
+    let stamp = |utc: DateTime| Offset::UTC.to_timestamp(utc).ok();
+    Some(utc.ok().and_then(stamp).unwrap_or(Timestamp::MAX))
+}
+
+/// Exactly so many digits.
+fn number(text: &str, digits: usize) -> Option<i32> {
+    let fits = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.parse().ok()).flatten()
+}
+
+/// What is finer than a nanosecond is left out.
+fn nanoseconds(fraction: &str) -> Option<i32> {
+    let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let padded = digits.then(|| format!("{fraction:0<9}"))?;
+    padded[..9].parse().ok()
+}
+
+/// Seconds east of Greenwich.
+fn offset(zone: &str) -> Option<i64> {
+    if zone == "Z" {
+        return Some(0);
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let hours = number(hours, 2).filter(|hours| *hours <= 24)?;
+    let minutes = number(minutes, 2).filter(|minutes| *minutes <= 60)?;
+    Some(sign * i64::from(hours * 3600 + minutes * 60))
 }

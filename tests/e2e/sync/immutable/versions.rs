@@ -32,7 +32,7 @@ async fn versioned(scene: &Scene, restart: &str) -> Result<Value> {
 }
 
 /// The name of the version that the status tells of, if it is another than that one.
-async fn version(scene: &Scene, sync: &Value, but: &str) -> Result<String> {
+pub(in crate::sync) async fn version(scene: &Scene, sync: &Value, but: &str) -> Result<String> {
     eventually(SOON, "a version", async || {
         let now = stored(&scene.ground.admin, sync).await?;
         let hash = now["status"]["syncHash"].as_str().unwrap_or_default();
@@ -46,7 +46,7 @@ async fn version(scene: &Scene, sync: &Value, but: &str) -> Result<String> {
 }
 
 /// A Pod that refers to a Secret in every way, and to one whose name looks alike.
-fn consumer(secret: &str) -> Value {
+pub(in crate::sync) fn consumer(secret: &str) -> Value {
     json!({
         "imagePullSecrets": [{"name": secret}],
         "volumes": [
@@ -64,7 +64,7 @@ fn consumer(secret: &str) -> Value {
 }
 
 /// How often a Pod template names a Secret.
-fn named(app: &Value, secret: &str) -> usize {
+pub(in crate::sync) fn named(app: &Value, secret: &str) -> usize {
     let spec = app["spec"]["template"]["spec"].to_string();
     spec.matches(&format!("\"{secret}\"")).count()
 }

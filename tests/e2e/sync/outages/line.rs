@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A listener that hands every connection on.
-pub(super) struct Line {
+pub(in crate::sync) struct Line {
     end: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Line {
     /// Listens on one socket for another.
-    pub(super) fn open(socket: &Path, to: &Path) -> Result<Self> {
+    pub(in crate::sync) fn open(socket: &Path, to: &Path) -> Result<Self> {
         let listener =
             UnixListener::bind(socket).with_context(|| format!("binding {}", socket.display()))?;
         let (end, ended) = oneshot::channel();
@@ -36,7 +36,7 @@ impl Line {
     }
 
     /// Ends it as a process that is killed: all connections are closed, and the socket stays behind.
-    pub(super) async fn down(self) -> Result<()> {
+    pub(in crate::sync) async fn down(self) -> Result<()> {
         drop(self.end);
         self.task.await.context("a line that did not end")
     }

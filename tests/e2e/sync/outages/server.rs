@@ -28,7 +28,7 @@ pub(in crate::sync) async fn frail() -> Result<&'static Ground> {
 }
 
 /// A server in the place of a killed one. Nobody waits for its end, so that its pid stays its own until ours.
-async fn revived(ground: &Ground) -> Result<ManuallyDrop<Running>> {
+pub(in crate::sync) async fn revived(ground: &Ground) -> Result<ManuallyDrop<Running>> {
     let server = ManuallyDrop::new(ground.api.revive().await?);
     end_with_us(&format!("kill -KILL {}", server.pid()))?;
     Ok(server)

@@ -159,7 +159,9 @@ impl Fetcher {
             .await;
         let outcome = match (first, &whose) {
             (Err(fault), Some(whose)) if was_held && fault.is_refused_token() => {
-                self.tokens.forget(whose);
+                if let Some(refused) = &token {
+                    self.tokens.forget(whose, refused);
+                }
                 (token, _) = self.token(Some(whose)).await?;
                 self.call(wanted, parameters, Some(whose), token.as_deref())
                     .await

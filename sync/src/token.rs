@@ -1,4 +1,4 @@
-//! Tokens of ServiceAccounts that are still good, so that one request serves many rounds.
+//! Tokens of ServiceAccounts that are still good, so that one request serves many rounds, and all who wait for it.
 //!
 //! Which audience a provider wants is the operator's word; requests are made in `cluster`.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 use coffer_sync_core::answer::Answer;
 use coffer_sync_core::instant::{after, age};
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
 use crate::cluster::{Cluster, Token};
 use crate::metrics::Metrics;
@@ -34,13 +35,24 @@ pub struct Tokens {
     cluster: Arc<Cluster>,
     metrics: Arc<Metrics>,
     /// Held to look one up.
-    held: Mutex<HashMap<Whose, Held>>,
+    held: Mutex<HashMap<Whose, Arc<Held>>>,
 }
 
-#[derive(Clone)]
+/// One request, and what came of it once it is answered.
+#[derive(Default)]
 struct Held {
-    token: Arc<Token>,
-    until: Timestamp,
+    outcome: OnceCell<Result<(Arc<Token>, Timestamp), Answer>>,
+}
+
+impl Held {
+    /// Whether it may be used, or waited for.
+    fn is_of_use(&self, now: Timestamp) -> bool {
+        match self.outcome.get() {
+            None => true,
+            Some(Ok((_, until))) => now < *until,
+            Some(Err(_)) => false,
+        }
+    }
 }
 
 impl Tokens {
@@ -57,42 +69,66 @@ impl Tokens {
     /// A token, and whether it was had before. `luck` is from 0 up to 1.
     ///
     /// # Errors
-    /// What the API server said instead.
+    /// What the API server said instead; shared by those who waited for it and by nobody else.
     pub async fn get(
         &self,
         whose: &Whose,
         now: Timestamp,
         luck: f64,
     ) -> Result<(Arc<Token>, bool), Answer> {
-        let held = self.lock().get(whose).cloned();
-        if let Some(held) = held.filter(|held| now < held.until) {
-            return Ok((held.token, true));
+        let held = self.held(whose, now);
+        let was_held = held.outcome.initialized();
+        // Where the caller that asks goes away, the next one asks in its place.
+        let outcome = held
+            .outcome
+            .get_or_init(|| self.ask(whose, now, luck))
+            .await;
+        let (token, _) = outcome.clone()?;
+        Ok((token, was_held))
+    }
+
+    /// Forgets a token that was refused, unless there is another one by now.
+    pub fn forget(&self, whose: &Whose, refused: &Arc<Token>) {
+        let mut all = self.lock();
+        let is_it = all.get(whose).and_then(|held| held.outcome.get());
+        if matches!(is_it, Some(Ok((token, _))) if Arc::ptr_eq(token, refused)) {
+            all.remove(whose);
         }
+    }
+
+    fn held(&self, whose: &Whose, now: Timestamp) -> Arc<Held> {
+        let mut all = self.lock();
+        if let Some(held) = all.get(whose).filter(|held| held.is_of_use(now)) {
+            return Arc::clone(held);
+        }
+        if all.len() >= MOST {
+            all.retain(|_, held| held.is_of_use(now));
+        }
+        let held = Arc::<Held>::default();
+        if all.len() < MOST {
+            all.insert(whose.clone(), Arc::clone(&held));
+        }
+        held
+    }
+
+    async fn ask(
+        &self,
+        whose: &Whose,
+        now: Timestamp,
+        luck: f64,
+    ) -> Result<(Arc<Token>, Timestamp), Answer> {
         let asked = self
             .cluster
             .token(&whose.namespace, &whose.account, &whose.audience)
             .await;
         self.metrics
             .token_request(if asked.is_ok() { "ok" } else { "error" });
-        let token = Arc::new(asked?);
+        let token = asked?;
         let until = renewal(now, token.ends(), luck);
-        let mut all = self.lock();
-        if all.len() >= MOST {
-            all.retain(|_, held| now < held.until);
-        }
-        if all.len() < MOST {
-            let token = Arc::clone(&token);
-            all.insert(whose.clone(), Held { token, until });
-        }
-        Ok((token, false))
+        Ok((Arc::new(token), until))
     }
 
-    /// Forgets a token that was refused.
-    pub fn forget(&self, whose: &Whose) {
-        self.lock().remove(whose);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Whose, Held>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Whose, Arc<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

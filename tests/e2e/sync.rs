@@ -193,6 +193,11 @@ impl Scene {
     /// Ends the controller and starts another one.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.controller.stop().await?;
+        self.again().await
+    }
+
+    /// Starts another controller in place of one that ended.
+    pub(crate) async fn again(&mut self) -> Result<()> {
         self.controller = launch(self.ground, &self.sockets, &self.arguments).await?;
         Ok(())
     }

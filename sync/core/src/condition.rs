@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::annotation::{class_annotation, written_secrets};
+pub use self::annotation::{Recorded, class_annotation, written_secrets};
 pub use self::event::{Deed, Event, Told, event, note_of};
 pub use self::fault::{Fault, Fine, Upstream};
 pub use self::mask::masked;

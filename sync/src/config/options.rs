@@ -220,7 +220,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "spc-status",
         Bool,
         "false",
-        "Keep the state of classes in an annotation; needs the right to patch them",
+        "Keep the state of classes and their pending restarts in an annotation; needs the right to patch them",
     ),
     option(
         "status-heartbeat",

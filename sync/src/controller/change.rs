@@ -8,7 +8,6 @@ use coffer_sync_core::claim::opens_class;
 use coffer_sync_core::condition::{
     Condition, READY, SECRET_CREATED, Status, Truth, written_secrets,
 };
-use coffer_sync_core::fingerprint::Fingerprint;
 use coffer_sync_core::options::Door;
 use coffer_sync_core::options::names::{RESTART_PENDING, SYNC_STATUS};
 use coffer_sync_core::restart::pending_targets;
@@ -307,24 +306,32 @@ fn claim(job: &Job) -> Option<Key> {
     Some((job.source.namespace.clone(), secret.clone()))
 }
 
-/// A status of a class's Secret from the annotation: that it was created, and what it holds.
+/// A status of a class's Secret from the annotation: that it was created, what it holds, and which restarts it waits for.
 fn of_annotation(class: &Class, secret: &str) -> Option<Status> {
     let text = class.annotations.get(SYNC_STATUS)?;
-    let fingerprint: Fingerprint = written_secrets(text).remove(secret)?;
-    let condition = |reason: &str| Condition {
+    let recorded = written_secrets(text).remove(secret)?;
+    let condition = |reason: &str, message: String| Condition {
         status: Truth::True,
         reason: reason.to_owned(),
-        message: String::new(),
+        message,
         observed_generation: class.generation,
         since: Timestamp::now(),
     };
+    let created = condition("CreateSuccessful", String::new());
+    let ready = condition("Synced", String::new());
+    let pending = recorded.restart_pending.map(|pending| {
+        (
+            RESTART_PENDING.to_owned(),
+            condition("RestartPending", pending),
+        )
+    });
+    let conditions = [
+        (SECRET_CREATED.to_owned(), created),
+        (READY.to_owned(), ready),
+    ];
     Some(Status {
-        conditions: [
-            (SECRET_CREATED.to_owned(), condition("CreateSuccessful")),
-            (READY.to_owned(), condition("Synced")),
-        ]
-        .into(),
-        sync_hash: Some(fingerprint.to_string()),
+        conditions: conditions.into_iter().chain(pending).collect(),
+        sync_hash: Some(recorded.fingerprint.to_string()),
         last_success: None,
     })
 }

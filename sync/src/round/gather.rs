@@ -142,7 +142,7 @@ fn prepare<'a>(context: &'a Context, job: &'a Job) -> Result<Asked<'a>, Box<Want
         class,
         request,
         planned,
-        fetch: wanted(context, job, class, account),
+        fetch: wanted(context, job, class, account)?,
     })
 }
 
@@ -228,16 +228,18 @@ pub(super) fn digest(rendered: &Rendered<SecretBytes>, verdict: Option<&Verdict>
     out
 }
 
-fn wanted(context: &Context, job: &Job, class: &Class, account: &str) -> fetch::Wanted {
+fn wanted(
+    context: &Context,
+    job: &Job,
+    class: &Class,
+    account: &str,
+) -> Result<fetch::Wanted, Box<Wanted>> {
     let provider = class.spec.provider.clone();
-    let named = context
-        .audience_parameter
-        .as_ref()
-        .and_then(|parameter| class.spec.parameters.get(parameter))
-        .map(|audience| audience.trim().to_owned())
-        .filter(|audience| !audience.is_empty());
-    let audience = named.or_else(|| context.audiences.get(&provider).cloned());
-    fetch::Wanted {
+    let audience = match named_audience(context, class)? {
+        Some(named) => Some(named.to_owned()),
+        None => context.audiences.get(&provider).cloned(),
+    };
+    Ok(fetch::Wanted {
         namespace: job.source.namespace.clone(),
         account: account.to_owned(),
         class: class.source.name.clone(),
@@ -245,5 +247,23 @@ fn wanted(context: &Context, job: &Job, class: &Class, account: &str) -> fetch::
         generation: class.generation,
         provider,
         audience,
+    })
+}
+
+/// The audience that the class names, where the operator lets it.
+fn named_audience<'a>(context: &Context, class: &'a Class) -> Result<Option<&'a str>, Box<Wanted>> {
+    let named = context.audience_parameter.as_ref().and_then(|parameter| {
+        let audience = class.spec.parameters.get(parameter)?;
+        Some((parameter, audience.trim()))
+    });
+    match named {
+        Some((parameter, "")) => {
+            let class = &class.source.name;
+            let text = format!(
+                "spec.parameters.{parameter} of SecretProviderClass {class} is empty: name the audience of the token, or leave the parameter out"
+            );
+            Err(failed(FailureKind::Class, text))
+        }
+        named => Ok(named.map(|(_, audience)| audience)),
     }
 }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{Scene, VENDOR};
 
 /// A class that makes this Secret, whose key `k` is file `f`.
-async fn maker(scene: &Scene, name: &str, secret: &str) -> Result<Value> {
+pub(super) async fn maker(scene: &Scene, name: &str, secret: &str) -> Result<Value> {
     let entry = json!({
         "secretName": secret,
         "type": "Opaque",

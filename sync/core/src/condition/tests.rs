@@ -565,6 +565,27 @@ fn pending_restarts_are_kept_in_a_condition() {
     assert!(without.write && !without.status.conditions.contains_key(RESTART_PENDING));
 }
 
+/// Sync §10: of a class they stand in its annotation; what failed does not, so that a failure is no new state.
+#[test]
+fn pending_restarts_of_a_class_are_kept_in_its_annotation() {
+    let told = |message: &str| {
+        let mut pending = facts(Some(0));
+        pending.restart_pending = Some(message.to_owned());
+        let status = update(&Status::default(), &synced(), &pending, at(0)).status;
+        class_annotation(&BTreeMap::from([("db".to_owned(), status)]))
+    };
+    let waiting = told("Waiting for a restart: Deployment/web");
+    assert_eq!(
+        told("Waiting for a restart: Deployment/web; Deployment/web failed: x"),
+        waiting
+    );
+    let pending = written_secrets(&waiting)["db"].restart_pending.clone();
+    assert_eq!(
+        pending.as_deref(),
+        Some("Waiting for a restart: Deployment/web")
+    );
+}
+
 /// Sync §1: a class's annotation changes only when a state does, and tells the next process what was written.
 #[test]
 fn the_state_of_a_class_stands_in_an_annotation() {

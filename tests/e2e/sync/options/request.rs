@@ -169,6 +169,63 @@ fn a_class_names_its_audience_where_the_operator_lets_it() -> Result<()> {
     })
 }
 
+/// Sync §4: an empty audience is refused; the operator's own for the provider is not sent in its place.
+#[test]
+fn a_class_that_names_an_empty_audience_is_told() -> Result<()> {
+    run(async {
+        let flags = [
+            "--audience",
+            "vendor=vault",
+            "--audience-parameter",
+            "audience",
+        ];
+        let scene = Scene::plain(&flags).await?;
+        scene.vendor.put("f", "one");
+        scene.create(class_with(json!({"audience": "  "}))).await?;
+        let sync = scene.sync("a").await?;
+        let reason = "SecretProviderClassMisconfigured";
+        // The class may come into sight after the object.
+        eventually(SOON, "what is wrong with the class", async || {
+            let told = scene.says(&sync, "SecretCreated", "False", reason).await?;
+            let parts = [
+                "spec.parameters.audience",
+                "SecretProviderClass c",
+                "is empty",
+            ];
+            has(message(&told), &parts)
+        })
+        .await?;
+        ensure!(scene.vendor.calls() == 0);
+        measured(&scene, TOKENS_OK, 0.0).await
+    })
+}
+
+/// Sync §4: classes of one account that are fetched at the same time share one token.
+#[test]
+fn fetches_of_one_account_at_once_share_a_token() -> Result<()> {
+    run(async {
+        let mut scene = Scene::plain(&["--audience", "vendor=vault", "--workers", "8"]).await?;
+        scene.vendor.put("f", "one");
+        // All are there when the controller comes, so that all are fetched at once.
+        scene.controller.stop().await?;
+        let names = ["a", "b", "d", "e", "g", "h"];
+        for name in names {
+            let mut class = class_with(json!({}));
+            class["metadata"]["name"] = json!(name);
+            scene.create(class).await?;
+            let sync = scene.sync_of(name, "Opaque", &[("f", "k")]);
+            let of = "/spec/secretProviderClassName";
+            scene.create(with(sync, of, json!(name))).await?;
+        }
+        scene.again().await?;
+        for name in names {
+            scene.holds(name, "k", b"one").await?;
+        }
+        ensure!(scene.vendor.calls() == names.len());
+        measured(&scene, TOKENS_OK, 1.0).await
+    })
+}
+
 /// Sync §2 and §4: without a token nothing is asked; the condition has the API server's words, or the policy's.
 #[test]
 fn without_a_token_the_condition_says_why() -> Result<()> {

@@ -4,8 +4,9 @@ use anyhow::{Context, Result, ensure};
 use coffer_tests::fixture::eventually;
 use serde_json::{Value, json};
 
-use super::{PENDING, RESTARTED, left_alone, reads, restarted, settled, synced};
+use super::{LATER, PENDING, RESTARTED, generation, left_alone, reads, restarted, settled, synced};
 use crate::stage::SOON;
+use crate::sync::lines::maker;
 use crate::sync::outages::{asked_anew, is_well, refetched};
 use crate::sync::{Scene, condition_of, launch};
 use crate::sync_objects::stored;
@@ -23,6 +24,20 @@ async fn pending(scene: &Scene, sync: &Value, part: &str) -> Result<()> {
             found["status"] == "True" && message.contains(part),
             "{found}"
         );
+        Ok(())
+    })
+    .await
+    .with_context(|| scene.controller.log())
+}
+
+/// Waits until the annotation of a class says this of the restarts that wait for its Secret `a`.
+async fn told_on_class(scene: &Scene, class: &Value, pending: &str) -> Result<()> {
+    eventually(SOON, "a state of the class", async || {
+        let now = stored(&scene.ground.admin, class).await?;
+        let text = now["metadata"]["annotations"]["coffer.rs/sync-status"].as_str();
+        let state: Value = serde_json::from_str(text.context("no state")?)?;
+        let found = state["a"]["restartPending"].as_str().unwrap_or_default();
+        ensure!(found == pending, "{state}");
         Ok(())
     })
     .await
@@ -151,6 +166,40 @@ fn a_pending_restart_outlives_the_process_that_planned_it() -> Result<()> {
         settled(&scene, &sync).await?;
         ensure!(scene.controller.metric(RESTARTED).await? == 1.0);
         is_well(&scene, &sync).await
+    })
+}
+
+/// Sync §1, §10: of a class what is pending stands in its annotation, and is not lost either.
+#[test]
+fn a_pending_restart_of_a_class_outlives_the_process_that_planned_it() -> Result<()> {
+    run(async {
+        let mut scene = Scene::full(&[]).await?;
+        scene.vendor.put("f", "old");
+        let reader = scene.create(reads("reader", &["a"])).await?;
+        let class = maker(&scene, "c", "a").await?;
+        let options = json!({"metadata": {"annotations": {
+            "coffer.rs/restart": "Auto",
+            "coffer.rs/restart-window": "20s",
+        }}});
+        let class = scene.merge(&class, &options).await?;
+        scene.holds("a", "k", b"old").await?;
+        scene.vendor.put("f", "new");
+        asked_anew(&scene, &class).await?;
+        told_on_class(&scene, &class, "Waiting for a restart: Deployment/reader").await?;
+        scene.holds("a", "k", b"new").await?;
+        scene.controller.kill()?;
+        left_alone(&scene, &reader).await?;
+        scene.again().await?;
+        eventually(LATER, "a restart", async || {
+            let generation = generation(&scene, &reader).await?;
+            ensure!(generation == Some(2), "{generation:?}");
+            Ok(())
+        })
+        .await
+        .with_context(|| scene.controller.log())?;
+        told_on_class(&scene, &class, "").await?;
+        ensure!(scene.controller.metric(RESTARTED).await? == 1.0);
+        Ok(())
     })
 }
 

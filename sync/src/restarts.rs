@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use coffer_sync_core::claim::Source;
 use coffer_sync_core::condition::masked;
+use coffer_sync_core::decide::is_version;
 use coffer_sync_core::fingerprint::Fingerprint;
 use coffer_sync_core::options::{Restart, Target};
 use coffer_sync_core::restart::{Batch, Workload, pending_message, repoint, targets};
@@ -25,8 +26,6 @@ use crate::world::Key;
 const IDLE: Duration = Duration::from_secs(3600);
 /// A failure that goes on is told again after this time: Events are kept for an hour.
 const AGAIN: Duration = Duration::from_secs(3600);
-/// Digits behind the name of a version.
-const DIGITS: usize = 10;
 
 /// All restarts that wait or run.
 pub struct Restarts {
@@ -217,38 +216,5 @@ fn is_meant(restart: &Restart, target: &Target) -> bool {
         Restart::Never => false,
         Restart::Auto | Restart::Selected(_) => true,
         Restart::Named(targets) => targets.contains(target),
-    }
-}
-
-/// Whether the name is one that a version of this Secret gets.
-#[must_use]
-pub fn is_version(secret: &str, name: &str) -> bool {
-    let digits = name
-        .strip_prefix(secret)
-        .and_then(|rest| rest.strip_prefix('-'));
-    digits.is_some_and(|digits| {
-        digits.len() == DIGITS
-            && digits
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_told_by_ten_digits() {
-        for (name, expected) in [
-            ("db-0123456789", true),
-            ("db-0123456789a", false),
-            ("db-012345678", false),
-            ("db-012345678G", false),
-            ("db", false),
-            ("other-0123456789", false),
-        ] {
-            assert_eq!(is_version("db", name), expected, "{name}");
-        }
     }
 }

@@ -23,7 +23,7 @@ pub use self::seen::{
     Applied, Content, History, Matching, Policy, Present, Revision, Rights, Same, Target, Wanted,
     Written,
 };
-pub use self::versions::{VersionSeen, prunable, version_name};
+pub use self::versions::{VersionSeen, is_version, prunable, version_name};
 use crate::claim::{Frozen, Holder};
 use crate::fingerprint::Comparison;
 use crate::options::{Adopt, Drift, Immutable, OnTypeChange};

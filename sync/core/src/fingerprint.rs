@@ -88,16 +88,10 @@ impl Fingerprint {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let (form, key_id, hex) = (parts.next()?, parts.next()?, parts.next()?);
-        let digits = |text: &str, count| {
-            text.len() == count
-                && text
-                    .bytes()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
         let whole = form == FORM
             && parts.next().is_none()
-            && digits(key_id, KEY_ID_DIGITS)
-            && digits(hex, 64);
+            && is_hex(key_id, KEY_ID_DIGITS)
+            && is_hex(hex, 64);
         whole.then(|| Self {
             key_id: key_id.to_owned(),
             hex: hex.to_owned(),
@@ -139,6 +133,18 @@ pub fn short_name(name: &str) -> String {
 /// The length of a part, so that parts cannot be shifted against each other.
 pub(crate) fn length(bytes: usize) -> [u8; 8] {
     (bytes as u64).to_be_bytes()
+}
+
+/// Whether the text can be what [`Fingerprint::short`] gives.
+pub(crate) fn is_short(text: &str) -> bool {
+    is_hex(text, SHORT_DIGITS)
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn hex(bytes: &[u8], digits: usize) -> String {

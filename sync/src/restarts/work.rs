@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use coffer_sync_core::claim::Source;
 use coffer_sync_core::condition::{Event, masked};
+use coffer_sync_core::decide::is_version;
 use coffer_sync_core::instant::age;
 use coffer_sync_core::options::Target;
 use coffer_sync_core::restart::{Limits, Ready, patch, repoint};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{AGAIN, IDLE, Restarts, is_version};
+use super::{AGAIN, IDLE, Restarts};
 use crate::cluster::Cluster;
 use crate::world::Key;
 

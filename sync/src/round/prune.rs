@@ -5,14 +5,13 @@
 use std::collections::BTreeSet;
 
 use coffer_sync_core::claim::Holder;
-use coffer_sync_core::decide::{VersionSeen, prunable};
+use coffer_sync_core::decide::{VersionSeen, is_version, prunable};
 use coffer_sync_core::options::names::SYNC_LABEL;
 use coffer_sync_core::restart::{Workload, repoint};
 use jiff::Timestamp;
 
 use super::Context;
 use crate::cluster::Seen;
-use crate::restarts::is_version;
 use crate::world::Job;
 
 pub(super) async fn prune(

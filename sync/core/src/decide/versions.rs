@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, is_short};
 use crate::instant::age;
 
 /// A Pod that was created from yesterday's template may still start.
@@ -27,6 +27,15 @@ pub struct VersionSeen {
 #[must_use]
 pub fn version_name(secret: &str, fingerprint: &Fingerprint) -> String {
     format!("{secret}-{}", fingerprint.short())
+}
+
+/// Whether the name is one that a version of this Secret gets.
+#[must_use]
+pub fn is_version(secret: &str, name: &str) -> bool {
+    let digits = name
+        .strip_prefix(secret)
+        .and_then(|rest| rest.strip_prefix('-'));
+    digits.is_some_and(is_short)
 }
 
 /// The versions to delete, oldest first: those beyond `keep`, but none younger than a day, none that a workload
@@ -50,4 +59,23 @@ pub fn prunable<'v>(
     idle.take(surplus)
         .map(|version| version.name.as_str())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_told_by_ten_digits() {
+        for (name, expected) in [
+            ("db-0123456789", true),
+            ("db-0123456789a", false),
+            ("db-012345678", false),
+            ("db-012345678G", false),
+            ("db", false),
+            ("other-0123456789", false),
+        ] {
+            assert_eq!(is_version("db", name), expected, "{name}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What is installed: definitions that come late or are upstream's, whose objects are ours, and what stays when the
 //! controller goes.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::sync::options::with_options;
 use crate::sync::outages::{
     arrives, asked_anew, ground_of, is_well, renewed, scene_in, serves_last_good, untouched,
 };
-use crate::sync::{POLICIES, Scene, launch, value};
+use crate::sync::{POLICIES, Scene, value};
 use crate::sync_objects::{CLASS, RBAC, SECRET_SYNC, judge, stored, tried, with, without};
 use crate::world::run;
 
@@ -145,9 +145,7 @@ fn what_was_synced_stays_when_the_controller_goes() -> Result<()> {
             untouched(&scene, secret).await?;
         }
 
-        scene.controller = launch(scene.ground, &scene.sockets, &scene.arguments)
-            .await
-            .context("the controller does not start again")?;
+        scene.again().await?;
         scene.force(&sync).await?;
         is_well(&scene, &sync).await?;
         for secret in &before {

@@ -20,6 +20,13 @@ use crate::sync_objects::with;
 use crate::world::run;
 
 const TOKENS_OK: &str = "coffer_sync_token_requests_total{result=\"ok\"}";
+/// The vendor's provider gets a token for `vault`, or for whom a class's parameter `audience` names.
+const NAMED_BY_CLASSES: [&str; 4] = [
+    "--audience",
+    "vendor=vault",
+    "--audience-parameter",
+    "audience",
+];
 
 /// A class with these parameters.
 fn class_with(parameters: Value) -> Value {
@@ -148,13 +155,7 @@ fn without_an_audience_there_is_no_token() -> Result<()> {
 #[test]
 fn a_class_names_its_audience_where_the_operator_lets_it() -> Result<()> {
     run(async {
-        let flags = [
-            "--audience",
-            "vendor=vault",
-            "--audience-parameter",
-            "audience",
-        ];
-        let scene = Scene::plain(&flags).await?;
+        let scene = Scene::plain(&NAMED_BY_CLASSES).await?;
         scene.vendor.put("f", "one");
         let parameters = json!({"audience": " openbao "});
         scene.create(class_with(parameters)).await?;
@@ -173,13 +174,7 @@ fn a_class_names_its_audience_where_the_operator_lets_it() -> Result<()> {
 #[test]
 fn a_class_that_names_an_empty_audience_is_told() -> Result<()> {
     run(async {
-        let flags = [
-            "--audience",
-            "vendor=vault",
-            "--audience-parameter",
-            "audience",
-        ];
-        let scene = Scene::plain(&flags).await?;
+        let scene = Scene::plain(&NAMED_BY_CLASSES).await?;
         scene.vendor.put("f", "one");
         scene.create(class_with(json!({"audience": "  "}))).await?;
         let sync = scene.sync("a").await?;

@@ -8,7 +8,7 @@ use super::{LATER, PENDING, RESTARTED, generation, left_alone, reads, restarted,
 use crate::stage::SOON;
 use crate::sync::lines::maker;
 use crate::sync::outages::{asked_anew, is_well, refetched};
-use crate::sync::{Scene, condition_of, launch};
+use crate::sync::{Scene, condition_of};
 use crate::sync_objects::stored;
 use crate::world::run;
 
@@ -161,7 +161,7 @@ fn a_pending_restart_outlives_the_process_that_planned_it() -> Result<()> {
         scene.says(&sync, PENDING, "True", "RestartPending").await?;
         scene.controller.kill()?;
         left_alone(&scene, &reader).await?;
-        scene.controller = launch(scene.ground, &scene.sockets, &scene.arguments).await?;
+        scene.again().await?;
         restarted(&scene, &reader, &[&sync]).await?;
         settled(&scene, &sync).await?;
         ensure!(scene.controller.metric(RESTARTED).await? == 1.0);

@@ -6,6 +6,7 @@ pub mod check;
 pub mod class_file;
 pub mod doctor;
 pub mod mount;
+pub mod prepare;
 pub mod serve;
 pub mod version;
 

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Version => cli::version::print(&invocation.output),
         Command::Check { ref files, strict } => cli::check_files(files, strict, &invocation.output),
         Command::Completions(shell) => Ok(cli::completions(shell)),
+        Command::Prepare { group } => cli::prepare::run(group, &invocation, environment),
         Command::Serve => cli::serve::run(&invocation, environment),
         Command::Mount(ref arguments) => cli::mount::run(arguments, &invocation, environment),
         Command::Doctor(ref arguments) => cli::doctor::run(arguments, &invocation, environment),
@@ -55,8 +56,12 @@ fn with_few_arenas() {
     if std::env::var_os(ARENAS.0).is_some() {
         return;
     }
+    // By its path: the system would call a process `exe` that was started from /proc.
+    let Ok(myself) = std::env::current_exe() else {
+        return;
+    };
     let mut arguments = std::env::args_os();
-    let mut again = std::process::Command::new("/proc/self/exe");
+    let mut again = std::process::Command::new(myself);
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }

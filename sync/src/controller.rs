@@ -103,7 +103,8 @@ pub struct Controller {
     ended: CancellationToken,
     world: World,
     queue: Queue,
-    tracked: HashMap<Object, Tracked>,
+    /// In boxes, because a table is a third empty and is copied when it grows.
+    tracked: HashMap<Object, Box<Tracked>>,
     pauses: HashMap<String, Pause>,
     secrets: HashMap<Key, SecretState>,
     /// Which object writes a Secret.

@@ -47,8 +47,12 @@ fn with_few_arenas() {
     if std::env::var_os(ARENAS.0).is_some() {
         return;
     }
+    // By its path: the system would call a process `exe` that was started from /proc.
+    let Ok(myself) = std::env::current_exe() else {
+        return;
+    };
     let mut arguments = std::env::args_os();
-    let mut again = std::process::Command::new("/proc/self/exe");
+    let mut again = std::process::Command::new(myself);
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }

@@ -3,6 +3,7 @@
 //! After a restart of the controller it begins with what the source's status tells.
 
 use coffer_sync_core::answer::Before;
+use coffer_sync_core::claim::Holder;
 use coffer_sync_core::condition::{READY, Status, Told};
 use coffer_sync_core::decide::{History, Present, Recreation, Revision, Target, Written};
 use coffer_sync_core::fingerprint::Fingerprint;
@@ -95,7 +96,11 @@ impl Memory {
     }
 
     /// Notes a Secret that was seen.
-    pub fn see(&mut self, present: Present, seen: &Seen) {
+    pub fn see(&mut self, mut present: Present, seen: &Seen) {
+        // Which keys there are is asked of Secrets of others only.
+        if matches!(present.holder, Holder::Ours { .. } | Holder::Upstream(_)) {
+            present.all_keys.clear();
+        }
         self.before = Some(Before {
             uid: seen.uid.clone(),
             resource_version: seen.resource_version.clone(),

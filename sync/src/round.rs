@@ -113,7 +113,8 @@ pub struct Acted {
 /// Carries out one round.
 pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Alive) -> Ended {
     let began = Timestamp::now();
-    let mut gathered = gathered(context, job, memory, alive.paused, began).await;
+    // In boxes: what they need is given back before the round waits for its turn to tell.
+    let mut gathered = Box::pin(gathered(context, job, memory, alive.paused, began)).await;
     let now = Timestamp::now();
     let act = act::Act {
         context,
@@ -122,7 +123,7 @@ pub async fn round(context: &Context, job: &Job, memory: &mut Memory, alive: &Al
         gathered: &gathered,
         now,
     };
-    let done = act.run(memory).await;
+    let done = Box::pin(act.run(memory)).await;
     // The receiver is gone only with everything else.
     let _ = alive.acted.send(Acted {
         object: job.object.clone(),

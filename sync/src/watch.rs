@@ -98,6 +98,9 @@ impl Live {
     }
 }
 
+/// Objects of one page of a list: a SecretSync takes many times its size until it is read.
+const PAGE: u32 = 100;
+
 /// How long to wait before a watch is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -131,7 +134,7 @@ pub async fn sources(
         installed,
     };
     let seen = |object: &DynamicObject| read::source(door, object);
-    let stream = || watcher::watcher(api.clone(), watcher::Config::default());
+    let stream = || watcher::watcher(api.clone(), watcher::Config::default().page_size(PAGE));
     listen.run(stream, seen, listed).await;
 }
 
@@ -147,7 +150,9 @@ pub async fn secrets(
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let config = watcher::Config::default().labels(&format!("{SYNC_LABEL}=true"));
+    let config = watcher::Config::default()
+        .labels(&format!("{SYNC_LABEL}=true"))
+        .page_size(PAGE);
     let listen = Listen {
         what: "Secret",
         changes,

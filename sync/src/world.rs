@@ -6,7 +6,7 @@ mod class;
 mod job;
 mod sync;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +72,9 @@ pub struct World {
     places: HashMap<Object, Place>,
     /// Objects of a source.
     objects: HashMap<(Door, Key), Vec<Object>>,
-    /// Claims on a Secret by namespace and name.
-    claims: HashMap<Key, BTreeMap<Seniority, Object>>,
+    /// Claims on a Secret by namespace and name, the oldest first. There is nearly always one, for which a map would
+    /// take a kilobyte.
+    claims: HashMap<Key, Vec<(Seniority, Object)>>,
 }
 
 impl World {
@@ -217,8 +218,8 @@ impl World {
     /// The objects that claim a Secret, the oldest first.
     #[must_use]
     pub fn claimants(&self, secret: &Key) -> Vec<Object> {
-        let claims = self.claims.get(secret).into_iter().flatten();
-        claims.map(|(_, object)| object.clone()).collect()
+        let claims = self.claims.get(secret);
+        claims.map_or(Vec::new(), |claims| claimed_by(claims).collect())
     }
 
     /// The older source that claims the same Secret, in words.
@@ -227,7 +228,7 @@ impl World {
         let claims = self
             .claims
             .get(&(namespace.to_owned(), secret.to_owned()))?;
-        let (_, winner) = claims.first_key_value()?;
+        let (_, winner) = claims.first()?;
         if winner == object {
             return None;
         }
@@ -296,8 +297,10 @@ impl World {
             let seniority = (source.created, source.uid.clone(), index);
             let claimed = (key.0.clone(), secret_of(&object).to_owned());
             let claims = self.claims.entry(claimed).or_default();
-            claims.insert(seniority, object.clone());
-            touched.objects.extend(claims.values().cloned());
+            let at = claims.partition_point(|(other, _)| *other < seniority);
+            claims.reserve_exact(1);
+            claims.insert(at, (seniority, object.clone()));
+            touched.objects.extend(claimed_by(claims));
             now.push(object);
         }
         let gone = before
@@ -317,12 +320,16 @@ impl World {
         let Some(claims) = self.claims.get_mut(&claimed) else {
             return;
         };
-        claims.retain(|_, claimant| claimant != object);
-        touched.objects.extend(claims.values().cloned());
+        claims.retain(|(_, claimant)| claimant != object);
+        touched.objects.extend(claimed_by(claims));
         if claims.is_empty() {
             self.claims.remove(&claimed);
         }
     }
+}
+
+fn claimed_by(claims: &[(Seniority, Object)]) -> impl Iterator<Item = Object> {
+    claims.iter().map(|(_, object)| object.clone())
 }
 
 /// The name of the Secret without the mark that tells twins apart.

@@ -41,6 +41,11 @@ pub enum Command {
     Mount(MountArguments),
     /// Find out what stands in the way.
     Doctor(MountArguments),
+    /// Give the directories of the node to a provider without root.
+    Prepare {
+        /// Its user and group.
+        group: u32,
+    },
     /// Print a completion script.
     Completions(clap_complete::Shell),
 }
@@ -90,6 +95,7 @@ pub fn parse_arguments(
                 .to_owned()
         }
         Command::Completions(_) => "--output: leave it out, a script has one form only".to_owned(),
+        Command::Prepare { .. } => "--output: leave it out, there is one form only".to_owned(),
         _ => format!("--output: write {} here", forms.join(" or ")),
     };
     Err(command.error(ErrorKind::InvalidValue, what))
@@ -104,7 +110,7 @@ const fn forms(subcommand: Option<&str>, command: &Command) -> &'static [&'stati
     match command {
         Command::Check { .. } | Command::Mount(_) | Command::Doctor(_) => &["text", "json"],
         Command::Serve if subcommand.is_some() => &[],
-        Command::Completions(_) => &[],
+        Command::Completions(_) | Command::Prepare { .. } => &[],
         Command::Version | Command::Serve => &FORMS,
     }
 }
@@ -171,6 +177,12 @@ secret, and gives its login back.
 Exit codes: 0 nothing failed (skipped steps do not count), 1 a step failed, 2 usage, 3 a file cannot be
 read, 64 bad configuration.";
 
+const PREPARE_CODES: &str = "\
+Runs before the provider, as root with the capabilities CHOWN and FOWNER. The directory of the sockets stays its
+owner's and gets the group, mode 1775; a socket of our name on which nobody listens is removed.
+
+Exit codes: 0 prepared, 2 usage, 3 the system refuses, 64 bad configuration.";
+
 /// The whole command line as clap sees it.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -204,6 +216,7 @@ pub fn command() -> clap::Command {
         .subcommand(check())
         .subcommand(mount())
         .subcommand(doctor())
+        .subcommand(prepare())
         .subcommand(
             clap::Command::new("completions")
                 .about("Print a completion script")
@@ -264,6 +277,20 @@ fn doctor() -> clap::Command {
         .about("Find out what stands in the way, layer by layer")
         .after_help(format!("{RESULTS}\n{FAILURES}\n\n{DOCTOR_CODES}"));
     mount_arguments(command, false)
+}
+
+fn prepare() -> clap::Command {
+    clap::Command::new("prepare")
+        .about("Give the directories of --endpoint and --state-dir to a provider that runs without root")
+        .after_help(PREPARE_CODES)
+        .arg(
+            Arg::new("group")
+                .long("group")
+                .value_name("NUMBER")
+                .value_parser(clap::value_parser!(u32))
+                .default_value("65532")
+                .help("User and group of that provider"),
+        )
 }
 
 fn mount_arguments(command: clap::Command, needs_file: bool) -> clap::Command {
@@ -368,6 +395,9 @@ fn invocation(matches: &ArgMatches) -> Invocation {
             ..played(sub)
         }),
         Some(("doctor", sub)) => Command::Doctor(played(sub)),
+        Some(("prepare", sub)) => Command::Prepare {
+            group: sub.get_one("group").copied().unwrap_or_default(),
+        },
         Some(("completions", sub)) => sub
             .get_one::<clap_complete::Shell>("shell")
             .map_or(Command::Serve, |shell| Command::Completions(*shell)),

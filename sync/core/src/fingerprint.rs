@@ -9,7 +9,8 @@ use ring::{digest, hmac};
 
 /// Form of a fingerprint; upstream's controller writes `v1:`, which is no fingerprint of ours.
 const FORM: &str = "c1";
-const KEY_ID_DIGITS: usize = 8;
+const KEY_ID_BYTES: usize = 4;
+const TAG_BYTES: usize = 32;
 const SHORT_DIGITS: usize = 10;
 
 /// The key of all fingerprints of a cluster. No Debug, on purpose:
@@ -19,15 +20,15 @@ const SHORT_DIGITS: usize = 10;
 /// println!("{key:?}");
 /// ```
 pub struct Key {
-    id: String,
+    id: [u8; KEY_ID_BYTES],
     key: hmac::Key,
 }
 
 /// `c1:<key id>:<hex>`: says nothing about the content to those without the key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
-    key_id: String,
-    hex: String,
+    key_id: [u8; KEY_ID_BYTES],
+    tag: [u8; TAG_BYTES],
 }
 
 /// What two fingerprints say about their contents.
@@ -48,7 +49,7 @@ impl Key {
         let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let id = hmac::sign(&key, b"coffer-sync key id");
         Self {
-            id: hex(id.as_ref(), KEY_ID_DIGITS),
+            id: start_of(id.as_ref()),
             key,
         }
     }
@@ -76,8 +77,8 @@ impl Key {
         }
         let tag = context.sign();
         Fingerprint {
-            key_id: self.id.clone(),
-            hex: hex(tag.as_ref(), 64),
+            key_id: self.id,
+            tag: start_of(tag.as_ref()),
         }
     }
 }
@@ -88,20 +89,19 @@ impl Fingerprint {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let (form, key_id, hex) = (parts.next()?, parts.next()?, parts.next()?);
-        let whole = form == FORM
-            && parts.next().is_none()
-            && is_hex(key_id, KEY_ID_DIGITS)
-            && is_hex(hex, 64);
-        whole.then(|| Self {
-            key_id: key_id.to_owned(),
-            hex: hex.to_owned(),
+        if form != FORM || parts.next().is_some() {
+            return None;
+        }
+        Some(Self {
+            key_id: bytes(key_id)?,
+            tag: bytes(hex)?,
         })
     }
 
     /// Compares the contents behind two fingerprints.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Comparison {
-        match (self.key_id == other.key_id, self.hex == other.hex) {
+        match (self.key_id == other.key_id, self.tag == other.tag) {
             (false, _) => Comparison::Unknown,
             (true, true) => Comparison::Same,
             (true, false) => Comparison::Different,
@@ -110,14 +110,15 @@ impl Fingerprint {
 
     /// The first ten digits, for names of versions and marks of restarts.
     #[must_use]
-    pub fn short(&self) -> &str {
-        &self.hex[..SHORT_DIGITS]
+    pub fn short(&self) -> String {
+        hex(&self.tag, SHORT_DIGITS)
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FORM}:{}:{}", self.key_id, self.hex)
+        let key_id = hex(&self.key_id, 2 * KEY_ID_BYTES);
+        write!(f, "{FORM}:{key_id}:{}", hex(&self.tag, 2 * TAG_BYTES))
     }
 }
 
@@ -145,6 +146,27 @@ fn is_hex(text: &str, digits: usize) -> bool {
         && text
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What the digits stand for: lower-case ones only, and exactly so many.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if !is_hex(text, 2 * N) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, at) in bytes.iter_mut().zip((0..text.len()).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// The first bytes of a digest, which has more.
+fn start_of<const N: usize>(digest: &[u8]) -> [u8; N] {
+    let mut start = [0; N];
+    for (byte, of_digest) in start.iter_mut().zip(digest) {
+        *byte = *of_digest;
+    }
+    start
 }
 
 fn hex(bytes: &[u8], digits: usize) -> String {

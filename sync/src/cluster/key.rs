@@ -92,8 +92,9 @@ impl Cluster {
             "immutable": true,
             "type": "Opaque",
             "data": {"key": text.as_str()},
-        });
-        let body = Zeroizing::new(body.to_string());
+        })
+        .to_string();
+        let body = Zeroizing::new(body);
         let patch = Patch {
             namespace,
             name,

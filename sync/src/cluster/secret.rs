@@ -127,8 +127,8 @@ impl Cluster {
             {"op": "test", "path": format!("{entry}/manager"), "value": manager},
             {"op": "test", "path": format!("{entry}/operation"), "value": "Update"},
             {"op": "remove", "path": entry},
-        ]);
-        let body = body.to_string();
+        ])
+        .to_string();
         let path = format!("{}?fieldManager={APPLY_MANAGER}", path(namespace, name));
         let call = Call::new("patch", Method::PATCH, path)
             .body(JSON_PATCH, body.as_bytes())
@@ -151,8 +151,8 @@ impl Cluster {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
-        });
-        let body = body.to_string();
+        })
+        .to_string();
         let call = Call::new("delete", Method::DELETE, path(namespace, name))
             .body(super::JSON, body.as_bytes())
             .accept(METADATA_ONLY);

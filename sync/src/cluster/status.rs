@@ -119,8 +119,8 @@ impl Cluster {
             "kind": "SecretSync",
             "metadata": {"name": name, "namespace": namespace, "uid": uid},
             "status": SyncStatus::of(status),
-        });
-        let body = body.to_string();
+        })
+        .to_string();
         let path = format!(
             "/apis/{SYNC_API}/namespaces/{namespace}/secretsyncs/{name}/status?fieldManager={APPLY_MANAGER}&force=true"
         );
@@ -137,8 +137,7 @@ impl Cluster {
     /// What the API server said instead of yes.
     pub async fn write_class_state(&self, state: ClassState<'_>) -> Result<(), Answer> {
         let annotations = BTreeMap::from([(SYNC_STATUS, state.text)]);
-        let body = json!({"metadata": {"uid": state.uid, "annotations": annotations}});
-        let body = body.to_string();
+        let body = json!({"metadata": {"uid": state.uid, "annotations": annotations}}).to_string();
         let ClassState {
             namespace, name, ..
         } = state;

@@ -52,8 +52,8 @@ impl Cluster {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {"audiences": [audience], "expirationSeconds": SECONDS},
-        });
-        let body = body.to_string();
+        })
+        .to_string();
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let call = Call::new("create", Method::POST, path).body(super::JSON, body.as_bytes());
         let reply = self.send(call).await?;

@@ -148,7 +148,7 @@ impl Controller {
             moved: false,
             gone: false,
         };
-        self.tracked.insert(object.clone(), tracked);
+        self.tracked.insert(object.clone(), Box::new(tracked));
         if self.lists.is_empty() {
             self.queue.insert(object, &provider, now);
         }
@@ -159,7 +159,7 @@ impl Controller {
         let Some(tracked) = self.tracked.remove(object) else {
             return;
         };
-        if let Some(alive) = tracked.alive {
+        if let Some(alive) = &tracked.alive {
             alive.overtaken.store(true, Ordering::Release);
         }
         if let Some(aim) = &tracked.aim

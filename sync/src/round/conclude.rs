@@ -226,7 +226,7 @@ fn held(memory: &mut Memory, checks: &BTreeSet<Check>) -> Last {
 
 fn short(gathered: &Gathered) -> String {
     match &gathered.wanted {
-        Wanted::Content(content) => content.fingerprint.short().to_owned(),
+        Wanted::Content(content) => content.fingerprint.short(),
         Wanted::Refused(_) | Wanted::Suspended | Wanted::Failed(_) => String::new(),
     }
 }

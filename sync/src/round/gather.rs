@@ -45,6 +45,8 @@ impl Gathered {
     pub(super) fn forget_values(&mut self) {
         if let Some(made) = &mut self.made {
             made.rendered.data.clear();
+            made.rendered.labels.clear();
+            made.rendered.annotations.clear();
         }
     }
 

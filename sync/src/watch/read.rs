@@ -121,10 +121,10 @@ fn ours(metadata: &ObjectMeta) -> BTreeMap<String, String> {
 
 /// `spec` or `status`; what is absent reads as empty.
 fn part<T: DeserializeOwned>(object: &DynamicObject, name: &str) -> Option<T> {
-    let value = object.data.get(name).cloned();
-    let value = value.filter(|value| !value.is_null());
-    let empty = || serde_json::Value::Object(serde_json::Map::new());
-    serde_json::from_value(value.unwrap_or_else(empty)).ok()
+    match object.data.get(name).filter(|value| !value.is_null()) {
+        Some(value) => T::deserialize(value).ok(),
+        None => T::deserialize(&serde_json::Value::Object(serde_json::Map::new())).ok(),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Which objects follow from sources, and what each change touches.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::manifest::{ClassSpec, SyncSpec};
 use coffer_sync_core::claim::Source;

@@ -98,7 +98,7 @@ pub struct Present {
     /// What was written last, from its annotation; none counts as a first write.
     pub record: Option<Record>,
     /// Names of the keys that we wrote.
-    pub our_keys: BTreeSet<String>,
+    pub our_keys: Box<[String]>,
     /// Names of all its keys.
     pub all_keys: BTreeSet<String>,
     /// Whether its owner consents to adoption by this source.
@@ -133,7 +133,7 @@ impl Present {
             same_data: Same::Unknown,
             frozen: frozen(seen),
             record,
-            our_keys: keys_of_ours(seen),
+            our_keys: keys_of_ours(seen).into_iter().collect(),
             all_keys: keys(seen),
             consent: consents(source, seen),
             matching: None,

@@ -66,7 +66,7 @@ fn present() -> Present {
             fingerprint: print(1, 1),
             verdict: verdict(&[]),
         }),
-        our_keys: set(&["a"]),
+        our_keys: set(&["a"]).into_iter().collect(),
         all_keys: set(&["a"]),
         consent: false,
         matching: None,
@@ -134,7 +134,7 @@ impl Case {
         let mut there = present();
         there.holder = Holder::Stranger;
         there.record = None;
-        there.our_keys = BTreeSet::new();
+        there.our_keys = Box::default();
         there.all_keys = set(&["a", "theirs"]);
         let mut case = Self::with(there);
         case.history = History::default();

@@ -45,7 +45,7 @@ impl World {
         };
         let foreign = before
             .as_ref()
-            .map(|before| &before.all_keys - &before.our_keys)
+            .map(|before| &before.all_keys - &before.our_keys.iter().cloned().collect())
             .unwrap_or_default();
         let mut after = Present {
             uid: uid.unwrap_or(&fresh).to_owned(),
@@ -60,7 +60,7 @@ impl World {
                 before.as_ref().map_or(Frozen::No, |before| before.frozen)
             },
             record: Some(record),
-            our_keys: content.keys.clone(),
+            our_keys: content.keys.iter().cloned().collect(),
             all_keys: &foreign | &content.keys,
             consent: before.as_ref().is_some_and(|before| before.consent),
             matching: None,
@@ -179,7 +179,11 @@ fn present() -> impl Strategy<Value = Present> {
                 uid: "u1".to_owned(),
                 resource_version: "7".to_owned(),
                 deleting,
-                our_keys: if ours { keys(value) } else { BTreeSet::new() },
+                our_keys: if ours {
+                    keys(value).into_iter().collect()
+                } else {
+                    Box::default()
+                },
                 all_keys: &keys(value) | &set(&["theirs"]),
                 holder,
                 same_type,

@@ -25,7 +25,7 @@ CONTAINER_CASES := kv_ auth role audience
 
 LINTS := fmt-check deny typos clippy doc
 TESTS := unit it e2e
-CI := $(LINTS) build demo $(TESTS) e2e-container
+CI := $(LINTS) build demo $(TESTS) e2e-container image cluster-test
 
 # $(call level,NAME,COMMANDS): runs the commands, shows and keeps what they say, and counts the cases
 # by the closing lines of nextest and of doc tests. A level without a case fails.
@@ -34,7 +34,7 @@ define level
 rm -f $(LEVELS)/$(1)
 { $(2); } 2>&1 | tee $(LEVELS)/$(1).log
 passed=$$(sed -n -e 's/^ *Summary .* tests\{0,1\} run: \([0-9]*\) passed.*/\1/p' \
-  -e 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' $(LEVELS)/$(1).log | awk '{ n += $$1 } END { print n + 0 }')
+  -e 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' -e 's/^\([0-9]*\) passed, 0 failed$$/\1/p' $(LEVELS)/$(1).log | awk '{ n += $$1 } END { print n + 0 }')
 if [ "$$passed" = 0 ]; then echo "make: level $(1) ran no case" >&2; exit 1; fi
 echo "$$passed" >$(LEVELS)/$(1)
 endef
@@ -57,7 +57,7 @@ programs:
 
 .PHONY: tools
 tools: ## Installs into .tools/ what lint and tests need
-	@tools/install.sh cargo-deny typos cargo-nextest bao cluster wire
+	@tools/install.sh cargo-deny typos cargo-nextest bao cluster helm wire
 
 .PHONY: demo
 demo: tool-bao programs ## Shows Mounts from a real store, without a cluster
@@ -67,11 +67,31 @@ demo: tool-bao programs ## Shows Mounts from a real store, without a cluster
 generate: ## Writes proto/src/gen from the contract
 	cargo run --locked -p coffer-proto --example generate
 
+.PHONY: reference
+reference: ## Writes the pages of docs/reference that are made from the code
+	cargo run --locked -p coffer-tests --bin reference
+
 # ARGS='--only republish' runs one scene, ARGS=--list names them.
 .PHONY: bench
 bench: tool-bao tool-cluster ## Measures the binaries that ship and writes docs/benchmarks.md
 	cargo build $(ALL) --bins --release
 	target/release/bench $(ARGS)
+
+##@ Ship
+
+# IMAGE names it, ENGINE is docker, podman or buildah.
+.PHONY: image
+image: tool-engine ## Builds the image into target/image, with the list of what it is made of
+	tools/image.sh
+
+.PHONY: manifests
+manifests: tool-helm ## Writes what the chart renders: charts/coffer.yaml and charts/examples
+	tools/manifests.sh
+
+.PHONY: chart
+chart: tool-helm ## Packages the chart into target/chart
+	@mkdir -p target/chart
+	helm package charts/coffer --destination target/chart
 
 .PHONY: clean
 clean: ## Removes what was built; .tools/ stays
@@ -121,12 +141,20 @@ it: tool-cargo-nextest programs ## The real server and a scripted store, in proc
 	$(call level,it,$(NEXTEST) --test it)
 
 .PHONY: e2e
-e2e: tool-bao tool-cluster tool-wire tool-postgres programs ## The real provider, store, API server and database
+e2e: tool-bao tool-cluster tool-helm tool-wire tool-postgres programs ## The real provider, store, API server and database
 	$(call level,e2e,$(E2E))
 
 .PHONY: e2e-container
 e2e-container: tool-bao tool-cluster tool-wire tool-container programs ## Key-value and auth cases of e2e, the store in a container
 	$(call level,container,TEST_VAULT=container $(E2E) -- $(CONTAINER_CASES) --skip sync)
+
+# As root, in namespaces of its own. Takes the image as it is in target/image.
+.PHONY: cluster-test
+cluster-test: tool-bao tool-cluster tool-helm tool-node target/image/coffer.tar programs ## The chart on a node with real pods
+	$(call level,node,target/debug/node)
+
+target/image/coffer.tar:
+	@$(MAKE) image
 
 .PHONY: reset
 reset:
@@ -170,7 +198,7 @@ summary:
 	done
 	echo
 	echo "level      passed"
-	for level in $(TESTS) container; do
+	for level in $(TESTS) container node; do
 	  if [ ! -s $(LEVELS)/$$level ]; then continue; fi
 	  passed=$$(cat $(LEVELS)/$$level)
 	  last=$(LEVELS)/$$level.log
@@ -180,13 +208,13 @@ summary:
 	printf '%-9s  %6d\n' all $$total
 	$(versions)
 	echo
-	grep -E '^( *Summary |test result: ok\.)' "$$last" | tail -n 1
+	grep -E '^( *Summary |test result: ok\.|[0-9]+ passed, 0 failed$$)' "$$last" | tail -n 1
 
 ##@ Gate
 
 # Times are told before the summary, so that the last line stays the closing line of the tests.
 .PHONY: ci
-ci: reset ## The gate: lint, test and e2e-container
+ci: reset ## The gate: lint, test, e2e-container, the image and cluster-test
 	@times=
 	for step in $(CI); do
 	  echo "== $$step"
@@ -198,7 +226,7 @@ ci: reset ## The gate: lint, test and e2e-container
 	$(MAKE) summary
 
 # Tools by the names of tools/install.sh, which does nothing when the pinned version is there.
-TOOLS := tool-bao tool-cargo-deny tool-cargo-nextest tool-cluster tool-typos tool-wire
+TOOLS := tool-bao tool-cargo-deny tool-cargo-nextest tool-cluster tool-helm tool-node tool-typos tool-wire
 .PHONY: $(TOOLS)
 $(TOOLS): tool-%:
 	@tools/install.sh $*
@@ -207,6 +235,10 @@ $(TOOLS): tool-%:
 .PHONY: tool-postgres
 tool-postgres:
 	@command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/install.sh debian
+
+.PHONY: tool-engine
+tool-engine:
+	@command -v podman >/dev/null || command -v buildah >/dev/null || docker info >/dev/null 2>&1 || tools/install.sh debian
 
 .PHONY: tool-container
 tool-container:

@@ -13,6 +13,8 @@ usage: tools/install.sh WHAT...
   typos          checks spelling
   cluster        kube-apiserver and etcd, built from tests/cluster, unless KUBEBUILDER_ASSETS is set
   helm           Helm, built from tests/cluster
+  node           kube-scheduler and kubelet, built from tests/cluster; containerd, CNI plugins and a static
+                 busybox by apt-get, as root
   wire           clients that speak as old and new drivers do, built from tests/wire
   debian         postgresql, podman and runc by apt-get, as root
 TEXT
@@ -102,6 +104,13 @@ pinned() {
         || fail "tests/cluster/go.mod does not pin $1 at v$2 as tools/versions.env does"
 }
 
+# Without a version of its own a server says v0.0.0, and Helm refuses every chart with a kubeVersion.
+kubernetes_flags() {
+    release=${KUBERNETES_VERSION%.*}
+    stamp=k8s.io/component-base/version
+    echo "-X $stamp.gitVersion=v$KUBERNETES_VERSION -X $stamp.gitMajor=${release%.*} -X $stamp.gitMinor=${release#*.}"
+}
+
 install_cluster() {
     if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
         for program in kube-apiserver etcd; do
@@ -120,13 +129,9 @@ install_cluster() {
     fi
     pinned k8s.io/kubernetes "$KUBERNETES_VERSION"
     pinned go.etcd.io/etcd/server/v3 "$ETCD_VERSION"
-    # Without a version of its own the server says v0.0.0, and Helm refuses every chart with a kubeVersion.
-    release=${KUBERNETES_VERSION%.*}
-    stamp=k8s.io/component-base/version
     go_build tests/cluster go.etcd.io/etcd/server/v3 "" etcd
-    flags="-X $stamp.gitVersion=v$KUBERNETES_VERSION -X $stamp.gitMajor=${release%.*} -X $stamp.gitMinor=${release#*.}"
     for program in kube-apiserver kube-controller-manager; do
-        go_build tests/cluster k8s.io/kubernetes/cmd/$program "$flags" $program
+        go_build tests/cluster k8s.io/kubernetes/cmd/$program "$(kubernetes_flags)" $program
     done
     stamped cluster "$key"
 }
@@ -138,6 +143,22 @@ install_controllers() {
     pinned k8s.io/kubernetes "$KUBERNETES_VERSION"
     go_build tests/cluster k8s.io/kubernetes/cmd/kube-controller-manager "" kube-controller-manager
     stamped controllers "$key"
+}
+
+# For a node with real pods. What runs them is Debian's.
+install_node() {
+    need_go kubelet
+    key=$(go_key "$root/tests/cluster" go.mod go.sum)
+    if fresh node "$key" "$tools/bin/kube-scheduler" "$tools/bin/kubelet"; then
+        say "kube-scheduler and kubelet are there"
+    else
+        pinned k8s.io/kubernetes "$KUBERNETES_VERSION"
+        for program in kube-scheduler kubelet; do
+            go_build tests/cluster k8s.io/kubernetes/cmd/$program "$(kubernetes_flags)" $program
+        done
+        stamped node "$key"
+    fi
+    debian containerd runc containernetworking-plugins busybox-static iproute2 iptables
 }
 
 install_helm() {
@@ -163,13 +184,14 @@ install_wire() {
     go_build tests/wire/current . "" newdriver
 }
 
-install_debian() {
-    need dpkg-query "this step is for Debian and its kin; install postgresql, podman and runc by other means"
+# debian PACKAGE...: installs those that are missing.
+debian() {
+    need dpkg-query "this step is for Debian and its kin; install by other means: $*"
     missing=
-    for package in postgresql podman runc; do
+    for package in "$@"; do
         if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then missing="$missing $package"; fi
     done
-    if [ -z "$missing" ]; then say "postgresql, podman and runc are there"; return; fi
+    if [ -z "$missing" ]; then say "there: $*"; return; fi
     [ "$(id -u)" = 0 ] || fail "apt-get needs root to install:$missing"
     say "apt-get install$missing"
     export DEBIAN_FRONTEND=noninteractive
@@ -189,7 +211,8 @@ for what in "$@"; do
         cluster) install_cluster ;;
         helm) install_helm ;;
         wire) install_wire ;;
-        debian) install_debian ;;
+        node) install_node ;;
+        debian) debian postgresql podman runc ;;
         *) say "unknown: $what"; usage ;;
     esac
 done

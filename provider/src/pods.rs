@@ -1,6 +1,6 @@
 //! Watches this node's pods, so that leases of pods that are gone are given back before they end.
 //!
-//! Optional: without it leases live until nobody renews them. A pod counts as gone only when that is
+//! Optional: without it leases are renewed to their own end, whether their pods live or not. A pod counts as gone only when that is
 //! certain: it was seen and then deleted or ended, or a complete list has no trace of it.
 
 use std::collections::{HashMap, HashSet};

@@ -75,7 +75,7 @@ pub fn build(
     let requests: Arc<dyn TokenRequests> = match &cluster {
         Some(cluster) if config.token_request => Arc::clone(cluster) as Arc<dyn TokenRequests>,
         Some(_) => Arc::new(NoTokenRequests {
-            remedy: "add the audience to tokenRequests of the CSIDriver, or set --token-request=auto",
+            remedy: "add the audience to tokenRequests of the CSIDriver, or set --token-request=auto (in the chart: csi.tokenRequest.enabled)",
         }),
         None => Arc::new(NoTokenRequests {
             remedy: "add the audience to tokenRequests of the CSIDriver",

@@ -5,9 +5,11 @@
 
 mod acceptance;
 mod attributes;
+mod chart;
 mod cli;
 mod cluster;
 mod database;
+mod documents;
 mod drivers;
 mod engines;
 mod events;

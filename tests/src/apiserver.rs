@@ -10,6 +10,7 @@ mod objects;
 
 pub use controllers::Controllers;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub struct ApiServer {
     url: String,
     authority: String,
     admin_token: String,
+    setting: Setting,
     client: Client,
     server: Running,
     etcd: Running,
@@ -51,18 +53,27 @@ impl ApiServer {
     /// # Errors
     /// When a program is missing or ends; with the end of its log.
     pub async fn start() -> Result<Self> {
+        Self::start_as(Setting::alone(free_port()?)).await
+    }
+
+    /// The same in a setting of the test's choice.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_as(setting: Setting) -> Result<Self> {
         install_crypto();
         let directory = directory("api")?;
-        let (port, admin_token) = (free_port()?, random_hex(16)?);
-        let authority = write_files(directory.path(), &admin_token)?;
+        let (port, admin_token) = (setting.port, random_hex(16)?);
+        let authority = write_files(directory.path(), &admin_token, &setting)?;
         let etcd = start_etcd(directory.path())?;
-        let server = start_server(directory.path(), port)?;
+        let server = start_server(directory.path(), &setting)?;
         let url = format!("https://127.0.0.1:{port}");
         let client = connect(kubeconfig(&url, &authority, &admin_token)).await?;
         let mut started = Self {
             url,
             authority,
             admin_token,
+            setting,
             client,
             directory,
             server,
@@ -94,13 +105,12 @@ impl ApiServer {
     /// # Errors
     /// When the port does not become free, or the server does not become ready; with the end of its log.
     pub async fn revive(&self) -> Result<Running> {
-        let (_, port) = self.url.rsplit_once(':').context("a URL without a port")?;
-        let port: u16 = port.parse()?;
         eventually(READY, "the port of the killed server", async || {
-            Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop)?)
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, self.setting.port));
+            Ok(free.map(drop)?)
         })
         .await?;
-        let mut server = start_server(self.directory.path(), port)?;
+        let mut server = start_server(self.directory.path(), &self.setting)?;
         eventually(READY, "a ready API server", async || {
             server.still_running()?;
             self.says_ready().await
@@ -133,6 +143,20 @@ impl ApiServer {
     /// When it cannot be written.
     pub fn admin_kubeconfig(&self) -> Result<PathBuf> {
         self.write_kubeconfig("admin", &self.admin_token)
+    }
+
+    /// A kubeconfig with the rights of whoever has this token, as a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn kubeconfig_of(&self, name: &str, token: &str) -> Result<PathBuf> {
+        self.write_kubeconfig(name, token)
+    }
+
+    /// Where keys, certificates and logs are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// A kubeconfig of a service account, as a file; its token lives an hour.
@@ -250,6 +274,31 @@ impl ApiServer {
     }
 }
 
+/// How a server is started, apart from what all have.
+pub struct Setting {
+    /// Where it listens, on loopback at least.
+    pub port: u16,
+    /// Names and addresses besides those of loopback, for its certificate.
+    pub names: Vec<String>,
+    /// Users besides the admin: token, name and group.
+    pub users: Vec<[String; 3]>,
+    /// Flags; of one that stands there already this one counts, or is added where it is a list.
+    pub flags: Vec<String>,
+}
+
+impl Setting {
+    /// On loopback, for the admin and service accounts.
+    #[must_use]
+    pub const fn alone(port: u16) -> Self {
+        Self {
+            port,
+            names: Vec::new(),
+            users: Vec::new(),
+            flags: Vec::new(),
+        }
+    }
+}
+
 fn binary(name: &str) -> Result<PathBuf> {
     let assets =
         std::env::var_os("KUBEBUILDER_ASSETS").map(|directory| Path::new(&directory).join(name));
@@ -263,18 +312,20 @@ fn binary(name: &str) -> Result<PathBuf> {
 }
 
 /// Keys, certificates and the admin's token; the authority's certificate as PEM.
-fn write_files(directory: &Path, admin_token: &str) -> Result<String> {
+fn write_files(directory: &Path, admin_token: &str, setting: &Setting) -> Result<String> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     fs::write(directory.join("sa.key"), key.serialize_pem())?;
     fs::write(directory.join("sa.pub"), key.public_key_pem())?;
-    fs::write(
-        directory.join("tokens.csv"),
-        format!("{admin_token},admin,admin,\"system:masters\"\n"),
-    )?;
+    let mut tokens = format!("{admin_token},admin,admin,\"system:masters\"\n");
+    for [token, name, group] in &setting.users {
+        writeln!(tokens, "{token},{name},{name},\"{group}\"")?;
+    }
+    fs::write(directory.join("tokens.csv"), tokens)?;
     let authority = Authority::new("Coffer test cluster")?;
-    authority
-        .server(&["127.0.0.1", "localhost"])?
-        .write(directory, "server")?;
+    let own = setting.names.iter().map(String::as_str);
+    let names: Vec<&str> = ["127.0.0.1", "localhost"].into_iter().chain(own).collect();
+    authority.server(&names)?.write(directory, "server")?;
+    fs::write(directory.join("ca.crt"), authority.pem())?;
     Ok(authority.pem().to_owned())
 }
 
@@ -295,8 +346,9 @@ fn start_etcd(directory: &Path) -> Result<Running> {
     Running::start("etcd", &mut command, directory)
 }
 
-fn start_server(directory: &Path, port: u16) -> Result<Running> {
+fn start_server(directory: &Path, setting: &Setting) -> Result<Running> {
     let place = directory.display();
+    let port = setting.port;
     let mut command = Command::new(binary("kube-apiserver")?);
     command.env_clear().args([
         &format!("--etcd-servers=unix://{place}/etcd.sock"),
@@ -315,6 +367,7 @@ fn start_server(directory: &Path, port: u16) -> Result<Running> {
         "--service-cluster-ip-range=10.96.0.0/24",
         "--endpoint-reconciler-type=none",
     ]);
+    command.args(&setting.flags);
     Running::start("kube-apiserver", &mut command, directory)
 }
 

@@ -1,7 +1,7 @@
-//! A nameserver whose every answer a test decides: SRV records over UDP on loopback, in process.
+//! A nameserver whose every answer a test decides: hosts and SRV records over UDP, in process.
 //!
 //! The wire format (RFC 1035, RFC 2782) by hand, as far as a resolver needs it: one question in; records with
-//! the addresses of their targets out, or that there is no such name. Everybody lives on 127.0.0.1.
+//! the addresses of their targets out, or that there is no such name. Targets of SRV records live on 127.0.0.1.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -54,6 +54,7 @@ pub struct Nameserver {
 #[derive(Default)]
 struct State {
     records: HashMap<String, Vec<Srv>>,
+    hosts: HashMap<String, Ipv4Addr>,
     /// Ids and names of questions in the order they came.
     asked: Vec<(u16, String)>,
 }
@@ -64,7 +65,15 @@ impl Nameserver {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// The same on an address of the test's choice.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn start_at(address: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
         let address = socket.local_addr()?;
         let shared = Arc::<Mutex<State>>::default();
         let task = tokio::spawn(serve(socket, Arc::clone(&shared)));
@@ -85,6 +94,11 @@ impl Nameserver {
     pub fn set(&self, name: &str, records: Vec<Srv>) {
         let mut state = lock(&self.shared);
         state.records.insert(name.to_owned(), records);
+    }
+
+    /// Sets the address of a host. It has no other, so that a question for another kind is answered by no record.
+    pub fn host(&self, name: &str, address: Ipv4Addr) {
+        lock(&self.shared).hosts.insert(name.to_owned(), address);
     }
 
     /// The names that were asked for, in the order of their questions. A question that is repeated, because
@@ -108,6 +122,9 @@ impl State {
     fn answer(&mut self, question: &Question<'_>) -> Vec<u8> {
         let id = u16::from_be_bytes(question.id);
         self.asked.push((id, question.name.clone()));
+        if let Some(address) = self.hosts.get(&question.name) {
+            return question.address(*address);
+        }
         let known = self.records.get(&question.name);
         let records = known.filter(|_| question.kind == SRV);
         question.answer(records.map_or(&[][..], Vec::as_slice))
@@ -165,17 +182,34 @@ impl<'a> Question<'a> {
         })
     }
 
-    /// The answer with these records; without any, that there is no such name.
-    fn answer(&self, records: &[Srv]) -> Vec<u8> {
-        let count = u16::try_from(records.len()).unwrap_or(u16::MAX);
-        // An answer, recursion wanted and available; 3 is "no such name".
-        let code = if records.is_empty() { 3 } else { 0 };
+    /// The answer with the address of a host; without a record where the question is for another kind.
+    fn address(&self, address: Ipv4Addr) -> Vec<u8> {
+        let count = u16::from(self.kind == A);
+        let mut message = self.head(0, [count, 0]);
+        if self.kind == A {
+            message.extend(resource(&SAME_NAME, A, &address.octets()));
+        }
+        message
+    }
+
+    /// Header and question of an answer with a code, and the numbers of its records and of further ones.
+    fn head(&self, code: u8, [records, further]: [u16; 2]) -> Vec<u8> {
         let mut message = Vec::from(self.id);
+        // An answer, recursion wanted and available.
         message.extend([0x81, 0x80 | code]);
-        for number in [1, count, 0, count] {
+        for number in [1, records, 0, further] {
             message.extend(number.to_be_bytes());
         }
         message.extend(self.bytes);
+        message
+    }
+
+    /// The answer with these records; without any, that there is no such name.
+    fn answer(&self, records: &[Srv]) -> Vec<u8> {
+        let count = u16::try_from(records.len()).unwrap_or(u16::MAX);
+        // 3 is "no such name".
+        let code = if records.is_empty() { 3 } else { 0 };
+        let mut message = self.head(code, [count, count]);
         for record in records {
             let numbers = [record.priority, record.weight, record.port];
             let mut data: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
@@ -250,6 +284,20 @@ mod tests {
         expected.extend(b"\x09localhost\0");
         expected.extend([0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 127, 0, 0, 1]);
         assert_eq!(ask(&nameserver, &asked).await?, expected);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_host_has_one_address_and_is_known_all_the_same_where_another_is_wanted() -> Result<()>
+    {
+        let nameserver = Nameserver::start().await?;
+        nameserver.host("a.test", Ipv4Addr::new(10, 1, 2, 3));
+        let answer = ask(&nameserver, &question("a.test", A)).await?;
+        assert_eq!(answer[..8], [0_u8, 7, 0x81, 0x80, 0, 1, 0, 1]);
+        assert_eq!(answer[answer.len() - 4..], [10_u8, 1, 2, 3]);
+        let aaaa = 28;
+        let answer = ask(&nameserver, &question("a.test", aaaa)).await?;
+        assert_eq!(answer[..8], [0_u8, 7, 0x81, 0x80, 0, 1, 0, 0]);
         Ok(())
     }
 

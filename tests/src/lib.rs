@@ -12,12 +12,16 @@ pub mod dns;
 pub mod driver;
 /// Directories, ports and waiting.
 pub mod fixture;
+/// Helm on the chart, without a cluster.
+pub mod helm;
 /// The provider in the test's own process, with a clock of the test.
 pub mod in_process;
 /// The real provider binary as a process.
 pub mod provider;
 /// Stands between a provider and a real store: counts, delays, cuts.
 pub mod proxy;
+/// The pages of `docs/reference` that are made from the code.
+pub mod reference;
 /// A store whose every answer a test decides, in process.
 pub mod scripted;
 /// The real controller binary as a process.
@@ -35,6 +39,9 @@ pub mod bench;
 
 /// What `make demo` shows, and the folders of `examples/`.
 pub mod demo;
+
+/// A cluster with a node that runs real pods, for `make cluster-test`.
+pub mod node;
 
 /// HTTP/1.1 requests off a socket, for the scripted store and the proxy.
 mod http1;

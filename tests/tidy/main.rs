@@ -7,6 +7,7 @@
 mod dependencies;
 /// The chart's manifests.
 mod manifests;
+mod monitoring;
 /// The papers: links, changelog, names that must not stand anywhere.
 mod papers;
 /// Shape of Rust files.

@@ -39,6 +39,14 @@ fn links(paper: &Source) -> Vec<(usize, &str)> {
 }
 
 #[test]
+fn reference_pages_say_what_the_code_says() -> Result<()> {
+    for (path, text) in coffer_tests::reference::pages()? {
+        ensure!(file(path)?.text == text, "{path}: `make reference`");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_changelog_knows_the_current_version() -> Result<()> {
     let manifest = file("Cargo.toml")?.text;
     let version = manifest

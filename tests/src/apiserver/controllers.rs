@@ -34,9 +34,21 @@ impl ApiServer {
     /// # Errors
     /// When the program is missing.
     pub fn controllers(&self) -> Result<Controllers> {
+        self.controllers_with(&CONTROLLERS.join(","))
+    }
+
+    /// Starts all that run by default, those of workloads and nodes too.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn all_controllers(&self) -> Result<Controllers> {
+        self.controllers_with("*")
+    }
+
+    fn controllers_with(&self, names: &str) -> Result<Controllers> {
         let directory = self.directory.path();
         let kubeconfig = self.admin_kubeconfig()?;
-        let process = start(directory, &kubeconfig, free_port()?)?;
+        let process = start(directory, &kubeconfig, free_port()?, names)?;
         Ok(Controllers { process })
     }
 }
@@ -55,7 +67,7 @@ impl Controllers {
     }
 }
 
-fn start(directory: &Path, kubeconfig: &Path, port: u16) -> Result<Running> {
+fn start(directory: &Path, kubeconfig: &Path, port: u16, names: &str) -> Result<Running> {
     // The usual bundles of KUBEBUILDER_ASSETS lack it.
     let found = binary(PROGRAM).or_else(|_| program(&[PROGRAM]))?;
     let kubeconfig = kubeconfig.display();
@@ -64,7 +76,8 @@ fn start(directory: &Path, kubeconfig: &Path, port: u16) -> Result<Running> {
         &format!("--kubeconfig={kubeconfig}"),
         &format!("--authentication-kubeconfig={kubeconfig}"),
         &format!("--authorization-kubeconfig={kubeconfig}"),
-        &format!("--controllers={}", CONTROLLERS.join(",")),
+        &format!("--controllers={names}"),
+        &format!("--root-ca-file={}/ca.crt", directory.display()),
         &format!(
             "--service-account-private-key-file={}/sa.key",
             directory.display()

@@ -74,7 +74,11 @@ impl ApiServer {
         Ok(())
     }
 
-    async fn apply(&self, document: &Value) -> Result<()> {
+    /// Applies one document.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn apply(&self, document: &Value) -> Result<()> {
         let how = PatchParams::apply(MANAGER).force();
         let objects = Self::objects(self.client(), document)?;
         objects

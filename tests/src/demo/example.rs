@@ -62,7 +62,8 @@ impl Example {
         let mut names = Vec::new();
         for entry in fs::read_dir(repository().join("examples"))? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            // Those of typed Secrets are of another shape.
+            if entry.file_type()?.is_dir() && entry.file_name() != "secrets" {
                 names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }

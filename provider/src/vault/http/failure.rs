@@ -126,7 +126,15 @@ fn tls_fault(error: &rustls::Error, server: &Server) -> Fault {
             rustls::CertificateError::InvalidPurpose
             | rustls::CertificateError::InvalidPurposeContext { .. },
         ) => "give the store a certificate that is meant for servers",
-        rustls::Error::InvalidCertificate(_) => "renew the store's certificate, or check the clock",
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::Expired
+            | rustls::CertificateError::ExpiredContext { .. }
+            | rustls::CertificateError::NotValidYet
+            | rustls::CertificateError::NotValidYetContext { .. },
+        ) => "renew the store's certificate, or check the clock",
+        rustls::Error::InvalidCertificate(_) => {
+            "give the store a certificate for servers, signed by the trusted CA and not the CA itself"
+        }
         rustls::Error::InvalidMessage(_) => "does the store speak TLS on this port?",
         rustls::Error::PeerIncompatible(_)
         | rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion) => {

@@ -4,7 +4,6 @@
 //! away. Nothing here shows configuration or secrets, and there are no debug endpoints.
 
 mod accept;
-mod connections;
 mod liveness;
 mod readiness;
 
@@ -24,10 +23,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::connections::Connections;
 pub use self::liveness::{NotLive, dial};
 pub use self::readiness::Readiness;
 use crate::metrics::Metrics;
+use coffer_frame::connections::Connections;
 
 /// How long a caller may take to say what it wants. Probes say it at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -51,14 +51,24 @@ pub type Outcome = Result<Done, Failed>;
 
 /// Lints the files of `check`.
 ///
+/// The operator's flags and configuration file count, because classes are judged by them; the environment does not: it
+/// is that of whoever lints.
+///
 /// # Errors
-/// When a file cannot be read.
-pub fn check_files(files: &[PathBuf], strict: bool, output: &str) -> Outcome {
+/// When a file cannot be read, 64 for a configuration that cannot be used.
+pub fn check_files(files: &[PathBuf], strict: bool, invocation: &Invocation) -> Outcome {
+    let output = &invocation.output;
+    let config = configure(invocation, Environment::new())?;
+    let rules = check::Rules {
+        policy: names_policy(invocation).then_some(config.rules.policy),
+        layers: config.rules.layers,
+        provider_name: Some(config.provider_name),
+    };
     let inputs: Vec<check::Input> = match files.iter().map(input).collect() {
         Ok(inputs) => inputs,
         Err(failed) => return mount::Failure::from(failed).outcome(is_json(output)),
     };
-    let mut report = check::check(&inputs);
+    let mut report = check::check(&inputs, &rules);
     if strict {
         report = report.strict();
     }
@@ -71,6 +81,14 @@ pub fn check_files(files: &[PathBuf], strict: bool, output: &str) -> Outcome {
         text,
         code: u8::from(report.has_problems()),
     })
+}
+
+/// Whether anything was said about what classes may do.
+fn names_policy(invocation: &Invocation) -> bool {
+    let is_policy = |name: &String| {
+        name == "policy-profile" || name == "lock-connection" || name.starts_with("allow")
+    };
+    invocation.config_file.is_some() || invocation.flags.keys().any(is_policy)
 }
 
 fn input(path: &PathBuf) -> Result<check::Input, Failed> {

@@ -25,10 +25,10 @@ use coffer_provider_core::target::{Address, Layer};
 use crate::dns::Nameservers;
 use crate::kube::KubeAccess;
 use crate::mounter::MountRules;
-use crate::telemetry::{Level, LogFormat, ParsedLevel};
 use crate::vault::http::{HttpLimits, HttpRules};
 use crate::vault::rate::Rate;
 use crate::vault::retry::MAX_TRIES;
+use coffer_frame::telemetry::{Level, LogFormat, ParsedLevel};
 
 pub use cli::{Command, Invocation, MountArguments, command, parse_arguments};
 pub use layers::Sources;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::ports::Chance;
-use crate::telemetry::RepeatGate;
+use coffer_frame::telemetry::RepeatGate;
 
 pub use worker::Worker;
 

@@ -9,6 +9,9 @@ pub mod admin;
 pub mod assemblies;
 /// Serves drivers up to 1.5.6, whose `:authority` is a path that h2 refuses.
 pub mod authority;
+/// What a test's own thread logs.
+#[cfg(test)]
+mod captured;
 /// The commands that a person runs by hand.
 pub mod cli;
 /// File < environment < flags, one `Config`, all problems together.
@@ -39,8 +42,6 @@ pub mod socket;
 pub mod state;
 /// From the reason of a failed Mount to its gRPC code.
 pub mod status;
-/// Logs: JSON or text on stdout, one line per Mount, never payload.
-pub mod telemetry;
 /// The store: connections, logins, reads, and what was issued for a pod.
 pub mod vault;
 /// The key of object versions.

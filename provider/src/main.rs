@@ -2,7 +2,6 @@
 //! configuration. Everything else is in the library.
 
 use std::io::Write;
-use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
 use coffer_provider::cli;
@@ -22,14 +21,14 @@ fn main() -> ExitCode {
         }
     };
     if matches!(invocation.command, Command::Serve) {
-        with_few_arenas();
+        coffer_frame::process::with_few_arenas();
     }
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let outcome = match invocation.command {
         Command::Version => cli::version::print(&invocation.output),
-        Command::Check { ref files, strict } => cli::check_files(files, strict, &invocation.output),
+        Command::Check { ref files, strict } => cli::check_files(files, strict, &invocation),
         Command::Completions(shell) => Ok(cli::completions(shell)),
         Command::Prepare { group } => cli::prepare::run(group, &invocation, environment),
         Command::Serve => cli::serve::run(&invocation, environment),
@@ -46,25 +45,4 @@ fn main() -> ExitCode {
             ExitCode::from(failed.code)
         }
     }
-}
-
-/// By default glibc gives each of a dozen threads an arena of its own, in which freed memory stays: a fifth more than is
-/// used. The C library reads this before `main`, so whoever serves starts itself once more, as the same process.
-const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
-
-fn with_few_arenas() {
-    if std::env::var_os(ARENAS.0).is_some() {
-        return;
-    }
-    // By its path: the system would call a process `exe` that was started from /proc.
-    let Ok(myself) = std::env::current_exe() else {
-        return;
-    };
-    let mut arguments = std::env::args_os();
-    let mut again = std::process::Command::new(myself);
-    if let Some(name) = arguments.next() {
-        again.arg0(name);
-    }
-    // It returns only when it failed: then there are more arenas.
-    let _ = again.args(arguments).env(ARENAS.0, ARENAS.1).exec();
 }

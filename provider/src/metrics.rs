@@ -6,7 +6,6 @@
 mod catalog;
 mod families;
 mod labels;
-mod process;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +24,7 @@ pub use self::labels::{
     CacheName, KubeCode, KubeVerb, LoginMethod, LoginResult, PolicyRule, RenewKind, StoreOp,
     StoreStatus, Target, code_name,
 };
-use self::process::Process;
+use coffer_frame::figures::Process;
 
 /// What this binary was built from: the labels of `coffer_build_info`.
 #[derive(Clone, Copy, Debug, Default)]

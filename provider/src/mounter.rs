@@ -27,12 +27,12 @@ use crate::metrics::{CacheName, Metrics, PolicyRule};
 use crate::ports::Chance;
 use crate::proof::{Expected, Prover, digest};
 use crate::server::Mounts;
-use crate::telemetry::RepeatGate;
 use crate::vault::memory::SessionId;
 use crate::vault::reads::{Asker, Fetched, Origin, Reads};
 use crate::vault::session::{JwtSource, Proof, SessionKey, Sessions};
 use crate::version_key::VersionKeys;
 use crate::volumes::{News, Standing, Volumes};
+use coffer_frame::telemetry::RepeatGate;
 
 /// What the operator decides about every Mount.
 #[derive(Clone)]

@@ -3,7 +3,6 @@
 //! Nothing here asks a provider or the API server: an outage of theirs must not restart us. Nothing here shows
 //! configuration or values, and there are no debug endpoints.
 
-mod connections;
 mod liveness;
 mod objects;
 mod readiness;
@@ -24,11 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::connections::Connections;
 pub use self::liveness::Liveness;
 pub use self::objects::{ObjectView, Objects};
 pub use self::readiness::Readiness;
 use crate::metrics::Metrics;
+use coffer_frame::connections::Connections;
 
 /// How long a caller may take to say what it wants. Probes say it at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);

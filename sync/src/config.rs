@@ -20,11 +20,10 @@ use coffer_sync_core::options::{Door, Name, parse};
 use coffer_sync_core::problem::{Problem, shown};
 use coffer_sync_core::secret_type::SecretType;
 use coffer_sync_core::secret_type::gate::AllowedTypes;
-use tracing::Level;
 
 use self::values::Reader;
 use crate::manifest::is_provider_name;
-use crate::telemetry::LogFormat;
+use coffer_frame::telemetry::{Level, LogFormat};
 
 pub use cli::{Command, Form, Invocation, RenderArguments, command, parse_arguments};
 pub use layers::Sources;
@@ -283,14 +282,15 @@ fn health_addr(reader: &mut Reader<'_>) -> SocketAddr {
 
 /// An unknown level is no reason not to start.
 fn log_level(reader: &Reader<'_>, warnings: &mut Vec<String>) -> Level {
-    let text = reader.default_text("log-level").trim();
-    text.parse::<Level>().unwrap_or_else(|_| {
+    let text = reader.default_text("log-level");
+    let read = Level::parse(text);
+    if !read.recognised {
         warnings.push(format!(
             "--log-level: \"{}\" is not known: info is used",
             shown(text)
         ));
-        Level::INFO
-    })
+    }
+    read.level
 }
 
 fn log_format(reader: &mut Reader<'_>) -> LogFormat {

@@ -46,5 +46,3 @@ pub mod luck;
 pub mod manifest;
 /// Counters, gauges and histograms, all with closed label sets.
 pub mod metrics;
-/// Logs on stdout, never payload.
-pub mod telemetry;

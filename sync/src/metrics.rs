@@ -10,6 +10,7 @@ mod providers;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coffer_frame::figures::Process;
 use jiff::Timestamp;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use self::catalog::{Calls, Objects, Rounds, kube_requests};
+use self::catalog::{Calls, Objects, Rounds, kube_requests, one};
 use self::labels::{Build, Call, Failed, Kube, Object, Outcome, Provider, Reason, State, Type};
 pub use self::labels::{CODES, OUTCOMES, REASONS, RESULTS, TYPES, VERBS};
 use self::providers::Providers;
@@ -70,6 +71,8 @@ pub struct Metrics {
     rounds: Rounds,
     calls: Calls,
     kube: Family<Kube, Counter>,
+    panics: Counter,
+    log_dropped: Counter,
     objects: Option<Objects>,
     providers: Providers,
 }
@@ -79,6 +82,7 @@ impl Metrics {
     #[must_use]
     pub fn new(build: BuildInfo, per_object: bool) -> Self {
         let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process::starting_now()));
         let all = registry.sub_registry_with_prefix("coffer");
         let labels: Build = [
             ("version", build.version),
@@ -88,15 +92,39 @@ impl Metrics {
         let help = "What this binary was built from";
         all.register("build", help, Info::new(labels));
         let kube = kube_requests(all);
+        let panics = one(
+            all,
+            "panics",
+            "Panics caught; each is a bug",
+            Counter::default(),
+        );
+        let log_dropped = one(
+            all,
+            "log_dropped",
+            "Log lines dropped because stdout did not take them",
+            Counter::default(),
+        );
         let own = all.sub_registry_with_prefix("sync");
         Self {
             rounds: Rounds::register(own),
             calls: Calls::register(own),
             objects: per_object.then(|| Objects::register(own)),
             kube,
+            panics,
+            log_dropped,
             providers: Providers::default(),
             registry,
         }
+    }
+
+    /// A panic was caught.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A line of the log was dropped.
+    pub fn log_dropped(&self) {
+        self.log_dropped.inc();
     }
 
     /// All metrics as text: OpenMetrics 1.0, or the classic Prometheus format 0.0.4.

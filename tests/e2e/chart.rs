@@ -2,6 +2,7 @@
 //!
 //! How it runs on a node is for `make cluster-test`; what the controller's rights are worth is in `sync_rights`.
 
+mod effects;
 mod rights;
 mod values;
 
@@ -18,6 +19,8 @@ use tokio::sync::OnceCell;
 use crate::sync_objects::{CLASS, SECRET_SYNC};
 use crate::world::{end_with_us, run};
 
+/// A namespace that takes pods of the strictest Pod Security level alone.
+const RESTRICTED: &str = "restricted";
 /// A kind of OpenShift.
 const CONSTRAINTS: &str = "SecurityContextConstraints";
 /// The namespace that the renders are for.
@@ -32,9 +35,15 @@ async fn server() -> Result<&'static ApiServer> {
 async fn start() -> Result<ApiServer> {
     let api = ApiServer::start().await?;
     end_with_us(&api.farewell())?;
-    for namespace in [NAMESPACE, "shop", "billing", "kube-system"] {
+    for namespace in [NAMESPACE, "secrets", "shop", "billing", "kube-system"] {
         api.create_namespace(namespace).await?;
     }
+    api.create_namespace(RESTRICTED).await?;
+    let label = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": RESTRICTED, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    });
+    api.apply(&label).await?;
     for definition in [SECRET_SYNC, CLASS] {
         api.install(definition).await?;
     }
@@ -166,6 +175,79 @@ fn a_server_takes_every_manifest_of_the_examples() -> Result<()> {
         ensure!(tried > 60, "only {tried} manifests were found");
         Ok(())
     })
+}
+
+/// The document of a kind.
+fn of_kind<'d>(documents: &'d [Value], kind: &str) -> Result<&'d Value> {
+    let found = documents.iter().find(|it| it["kind"] == *kind);
+    found.with_context(|| format!("no {kind}"))
+}
+
+/// Chart §2: the controller passes the level `restricted`; the provider does not, because of hostPath alone.
+#[test]
+fn the_controller_is_restricted_and_the_provider_is_not_for_one_reason() -> Result<()> {
+    run(async {
+        let server = server().await?;
+        let documents = ApiServer::documents("charts/examples/everything/rendered.yaml")?;
+        let mut said = Vec::new();
+        for kind in ["Deployment", "DaemonSet"] {
+            let mut spec = of_kind(&documents, kind)?["spec"]["template"]["spec"].clone();
+            spec["serviceAccountName"] = json!("default");
+            let pod = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "x", "namespace": RESTRICTED}, "spec": spec,
+            });
+            let tried = dry_run(server, &pod).await;
+            said.push(
+                tried
+                    .err()
+                    .map(|error| format!("{error:#}"))
+                    .unwrap_or_default(),
+            );
+        }
+        ensure!(said[0].is_empty(), "{}", said[0]);
+        ensure!(said[1].contains("hostPath"), "{}", said[1]);
+        Ok(())
+    })
+}
+
+/// Under other names and in another namespace everything fits together, and the policies keep their sentences, which
+/// the controller knows.
+#[test]
+fn other_names_leave_nothing_of_the_default_ones() -> Result<()> {
+    let path = "charts/examples/renamed/rendered.yaml";
+    let documents = ApiServer::documents(path)?;
+    for document in &documents {
+        let name = document["metadata"]["name"].as_str().unwrap_or_default();
+        ensure!(!name.contains("coffer-"), "{name}");
+        let namespace = document["metadata"]["namespace"].as_str();
+        ensure!(
+            matches!(namespace, None | Some("secrets" | "shop")),
+            "{name}"
+        );
+    }
+    let deployment = of_kind(&documents, "Deployment")?;
+    let pod = &deployment["spec"]["template"]["spec"];
+    let account = pod["serviceAccountName"].as_str().context("no account")?;
+    let arguments = pod["containers"][0]["args"].to_string();
+    let role = documents.iter().find(|it| {
+        it["kind"] == "Role"
+            && it["metadata"]["name"] == account
+            && it["metadata"]["namespace"] == "secrets"
+    });
+    let rules = role.context("no Role")?["rules"].to_string();
+    for name in [format!("{account}-hmac"), account.to_owned()] {
+        ensure!(rules.contains(&format!("[\"{name}\"]")), "{name}: {rules}");
+        ensure!(arguments.contains(&name), "{name}: {arguments}");
+    }
+    let text = fs::read_to_string(repository().join(path))?;
+    let user = format!("'system:serviceaccount:secrets:{account}'");
+    ensure!(
+        text.matches(&user).count() == 3,
+        "the policies are for another account"
+    );
+    ensure!(text.contains("The Secret is not coffer-sync's."));
+    Ok(())
 }
 
 async fn dry_run(server: &ApiServer, document: &Value) -> Result<()> {

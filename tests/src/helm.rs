@@ -42,6 +42,22 @@ pub fn render(values: &Path) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// What the chart renders with a file of values and one value more, given as JSON; none where Helm refuses it.
+///
+/// # Errors
+/// When Helm cannot be started.
+pub fn render_with(values: &Path, path: &str, value: &str) -> Result<Option<String>> {
+    let values = values.display().to_string();
+    let set = format!("{path}={value}");
+    let mut arguments = vec!["--values", &values, "--set-json", &set];
+    for kind in KINDS {
+        arguments.extend(["--api-versions", kind]);
+    }
+    let output = template(&arguments)?;
+    let taken = output.status.success();
+    Ok(taken.then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
 /// What Helm says against values that are given one by one, on one line; none where it takes them.
 ///
 /// # Errors

@@ -29,12 +29,19 @@ const IMPURE: [&str; 17] = [
 ];
 
 /// Which members a member may use in what ships. The harness may use all.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("frame", &[]),
     ("proto", &[]),
     ("provider/core", &["coffer-proto"]),
-    ("provider", &["coffer-proto", "coffer-provider-core"]),
+    (
+        "provider",
+        &["coffer-frame", "coffer-proto", "coffer-provider-core"],
+    ),
     ("sync/core", &["coffer-proto"]),
-    ("sync", &["coffer-proto", "coffer-sync-core"]),
+    (
+        "sync",
+        &["coffer-frame", "coffer-proto", "coffer-sync-core"],
+    ),
 ];
 /// The members that do no I/O, by directory and package.
 const CORES: [(&str, &str); 2] = [

@@ -1,7 +1,10 @@
 //! The papers and the tree as a whole: links lead somewhere, the changelog knows the version, and no
 //! file names one machine or a package registry.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
+use coffer_provider_core::fault::Reason;
 use coffer_tests::fixture::repository;
 
 use crate::tree::{Source, file, files, none};
@@ -44,6 +47,136 @@ fn reference_pages_say_what_the_code_says() -> Result<()> {
         ensure!(file(path)?.text == text, "{path}: `make reference`");
     }
     Ok(())
+}
+
+/// A page for each reason that anybody may be told, and none for what nobody is told.
+#[test]
+fn every_reason_has_its_page() -> Result<()> {
+    let provider = Reason::ALL.iter().map(|reason| reason.as_str().to_owned());
+    let sync = coffer_sync::metrics::REASONS
+        .iter()
+        .map(|reason| format!("sync-{}", kebab(reason)));
+    let expected: BTreeSet<String> = provider.chain(sync).collect();
+    let pages = files()?;
+    let pages: BTreeSet<&str> = pages
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("docs/errors/")?.strip_suffix(".md"))
+        .collect();
+    let lost: Vec<String> = expected
+        .iter()
+        .filter(|it| !pages.contains(it.as_str()))
+        .cloned()
+        .collect();
+    none("reasons without a page", &lost)?;
+    // Conditions that are no failure have pages too.
+    let left: Vec<String> = pages
+        .iter()
+        .filter(|page| {
+            !expected.contains(**page) && !page.starts_with("sync-") && **page != "README"
+        })
+        .map(ToString::to_string)
+        .collect();
+    none("pages of no reason", &left)
+}
+
+/// `TypeNotAllowed` as `type-not-allowed`.
+fn kebab(reason: &str) -> String {
+    let mut name = String::new();
+    for c in reason.chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+/// Names that people write are on the page that is for them.
+#[test]
+fn every_parameter_and_annotation_is_on_its_page() -> Result<()> {
+    let names = file("provider/core/src/params/names.rs")?.text;
+    let suffixes = names
+        .lines()
+        .filter_map(|line| Some(line.split_once("=> \"")?.1.split_once('"')?.0));
+    let parameters: Vec<&str> = suffixes
+        .filter(|it| it.starts_with(char::is_uppercase))
+        .collect();
+    ensure!(parameters.len() >= 11, "only {parameters:?}");
+    let page = file("docs/reference/parameters.md")?.text;
+    let mut lost: Vec<String> = parameters
+        .iter()
+        .filter(|suffix| !page.contains(&format!("vault{suffix}")))
+        .map(ToString::to_string)
+        .collect();
+    let names = file("sync/core/src/options/names.rs")?.text;
+    let quoted = names.split('"').skip(1).step_by(2);
+    let annotations: BTreeSet<&str> = quoted.filter(|it| it.starts_with("coffer.rs/")).collect();
+    ensure!(annotations.len() > 20, "only {annotations:?}");
+    let page = file("docs/reference/annotations.md")?.text;
+    let unnamed = annotations
+        .iter()
+        .filter(|name| **name != "coffer.rs/" && !page.contains(**name));
+    lost.extend(unnamed.map(ToString::to_string));
+    none("names on no page", &lost)
+}
+
+/// The heading that an anchor names, as GitHub makes it.
+#[test]
+fn anchors_lead_to_headings() -> Result<()> {
+    let all = files()?;
+    let papers: Vec<&Source> = all
+        .iter()
+        .filter(|file| file.path.ends_with(".md"))
+        .collect();
+    let mut broken = Vec::new();
+    for paper in &papers {
+        for (number, line) in paper.lines() {
+            for rest in line.split("](").skip(1) {
+                let link = rest.split([')', ' ']).next().unwrap_or_default();
+                let Some((target, anchor)) = link.split_once('#') else {
+                    continue;
+                };
+                if target.contains("://") {
+                    continue;
+                }
+                let path = resolved(&paper.path, target);
+                let found = papers.iter().find(|it| it.path == path);
+                if found.is_none_or(|it| !anchors(it).contains(anchor)) {
+                    broken.push(format!("{}:{number}: {link}", paper.path));
+                }
+            }
+        }
+    }
+    none("anchors that lead nowhere", &broken)
+}
+
+fn resolved(from: &str, target: &str) -> String {
+    if target.is_empty() {
+        return from.to_owned();
+    }
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+fn anchors(paper: &Source) -> BTreeSet<String> {
+    let headings = paper.lines().filter(|(_, line)| line.starts_with('#'));
+    headings
+        .map(|(_, line)| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
 }
 
 #[test]

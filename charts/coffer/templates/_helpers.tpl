@@ -65,7 +65,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- define "coffer.csi.enabled" -}}
 {{- if eq (toString .Values.csi.enabled) "-" -}}
 {{- if eq (toString .Values.global.enabled) "true" }}true{{ end -}}
-{{- else if and (eq (toString .Values.csi.enabled) "true") (ne (toString .Values.global.enabled) "false") -}}
+{{- else if eq (toString .Values.csi.enabled) "true" -}}
 true
 {{- end -}}
 {{- end -}}
@@ -109,6 +109,20 @@ true
 {{- else -}}
 {{- .Values.global.externalVaultAddr -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* The ports of networkPolicy.storePorts and of the addresses, as a list. */ -}}
+{{- define "coffer.storePorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.storePorts }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- range splitList "," (include "coffer.addresses" .) }}
+{{- if hasPrefix "http" . }}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $ports = append $ports (int (default (ternary 443 80 (eq $url.scheme "https")) $port)) -}}
+{{- end }}
+{{- end }}
+{{- uniq $ports | toYaml -}}
 {{- end -}}
 
 {{- define "coffer.audience" -}}
@@ -193,9 +207,9 @@ capabilities:
 - --mount-deadline={{ .Values.limits.mountDeadline }}
 - --inflight-per-mount={{ .Values.limits.inflightPerMount }}
 - --inflight={{ .Values.limits.inflight }}
-- --store-body-bytes={{ .Values.limits.storeBodyBytes }}
-- --buffered-bytes={{ .Values.limits.bufferedBytes }}
-- --reply-bytes={{ .Values.limits.replyBytes }}
+- --store-body-bytes={{ include "coffer.bytes" .Values.limits.storeBodyBytes }}
+- --buffered-bytes={{ include "coffer.bytes" .Values.limits.bufferedBytes }}
+- --reply-bytes={{ include "coffer.bytes" .Values.limits.replyBytes }}
 {{- end -}}
 
 {{- define "coffer.store.volumeMounts" -}}
@@ -241,6 +255,18 @@ capabilities:
 {{- end }}
 {{- end -}}
 
+{{- /* coffer.bytes SIZE: a number of a file of values would be written with an exponent. */ -}}
+{{- define "coffer.bytes" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
+{{- end -}}
+
+{{- /* coffer.pullSecrets: the peers take names too. */ -}}
+{{- define "coffer.pullSecrets" -}}
+{{- range .Values.global.imagePullSecrets }}
+- name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+{{- end }}
+{{- end -}}
+
 {{- /* coffer.probe VALUES: the fields that a probe may have. */ -}}
 {{- define "coffer.probe" -}}
 failureThreshold: {{ .failureThreshold }}
@@ -256,9 +282,22 @@ for the cluster becomes the same for each of them.
 */ -}}
 {{- define "coffer.sync.file" -}}
 {{- $root := index . 0 -}}
-{{- $text := $root.Files.Get (index . 1) | replace "coffer-system" (include "coffer.namespace" $root) | replace "coffer-sync" (include "coffer.sync.fullname" $root) -}}
+{{- /* Names alone: the controller knows the policies' sentences by their words. */ -}}
+{{- $text := replace "coffer-system" (include "coffer.namespace" $root) ($root.Files.Get (index . 1)) -}}
+{{- $names := "(name: |policyName: |resourceNames: \\[|serviceaccount:[^:']*:|metadata\\.name == ')coffer-sync" -}}
+{{- $text = regexReplaceAll $names $text (printf "${1}%s" (include "coffer.sync.fullname" $root)) -}}
 {{- $labels := include "coffer.labels" (list $root "sync") | indent 4 -}}
 {{- $text = replace "\nmetadata:\n" (printf "\nmetadata:\n  labels:\n%s\n" $labels) $text -}}
+{{- $account := "" -}}
+{{- range $name, $value := $root.Values.sync.serviceAccount.extraLabels }}
+{{- $account = printf "%s\n    %s: %s" $account $name ($value | quote) -}}
+{{- end }}
+{{- with $root.Values.sync.serviceAccount.annotations }}
+{{- $account = printf "%s\n  annotations:\n%s" $account (toYaml . | indent 4) -}}
+{{- end }}
+{{- if $account }}
+{{- $text = replace (printf "\nkind: ServiceAccount\nmetadata:\n  labels:\n%s" $labels) (printf "\nkind: ServiceAccount\nmetadata:\n  labels:\n%s%s" $labels $account) $text -}}
+{{- end }}
 {{- range $document := splitList "\n---\n" (trimSuffix "\n" $text) }}
 {{- if and $root.Values.sync.watchNamespaces (contains "\nkind: ClusterRole" $document) }}
 {{- range $namespace := $root.Values.sync.watchNamespaces }}

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use super::connections::MAX_CONNECTIONS;
 use super::{Admin, Readiness, serve};
 use crate::metrics::{BuildInfo, Metrics};
+use coffer_frame::connections::MAX_CONNECTIONS;
 
 /// A running port; all of it ends with the test.
 struct Port {

@@ -19,7 +19,9 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use coffer_provider_core::policy::Policy;
 use coffer_provider_core::problem::one_line;
+use coffer_provider_core::target::Layer;
 
 use self::class::check_class;
 use self::manifest::{Class, Contents};
@@ -37,6 +39,24 @@ pub use self::report::{
 /// The `spec.provider` names that reach this provider.
 const PROVIDERS: [&str; 2] = ["vault", "openbao"];
 
+/// What an operator says that decides about classes; by default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Refuses what it does not allow. Where there is none, what `strict` would refuse is a warning.
+    pub policy: Option<Policy>,
+    /// The operator's connection settings, the weakest first.
+    pub layers: Vec<Layer>,
+    /// Another name that reaches this provider.
+    pub provider_name: Option<String>,
+}
+
+impl Rules {
+    /// Whether classes of this `spec.provider` are looked at.
+    fn is_ours(&self, provider: &str) -> bool {
+        PROVIDERS.contains(&provider) || self.provider_name.as_deref() == Some(provider)
+    }
+}
+
 /// A manifest to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
@@ -48,7 +68,7 @@ pub struct Input {
 
 /// Checks manifests together: a pod may name a class of another input.
 #[must_use]
-pub fn check(inputs: &[Input]) -> Report {
+pub fn check(inputs: &[Input], rules: &Rules) -> Report {
     let loaded: Vec<Loaded> = inputs.iter().map(|input| yaml::load(&input.text)).collect();
     let contents: Vec<Contents<'_>> = inputs
         .iter()
@@ -64,11 +84,15 @@ pub fn check(inputs: &[Input]) -> Report {
             .map(|((input, loaded), contents)| FileReport {
                 name: one_line(&input.name),
                 problems: file::problems(&input.name, loaded, contents, any),
-                classes: contents.classes.iter().map(check_class).collect(),
+                classes: contents
+                    .classes
+                    .iter()
+                    .map(|class| check_class(class, rules))
+                    .collect(),
                 volumes: contents
                     .volumes
                     .iter()
-                    .map(|volume| check_volume(volume, &classes))
+                    .map(|volume| check_volume(volume, &classes, rules))
                     .collect(),
                 ignored: contents.others.len(),
             })

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-
 use super::{Done, Environment, Failed, Outcome, configure, runtime, version};
 use crate::config::Invocation;
 use crate::metrics::Metrics;
 use crate::run;
-use crate::telemetry::{self, TelemetrySettings};
+use coffer_frame::telemetry::{self, TelemetrySettings};
+
+/// What a panic of the provider means.
+const PANIC: &str = "a bug in the provider; the mount it happened in fails, others go on";
 
 /// Serves until told to stop.
 ///
@@ -31,8 +32,8 @@ pub fn run(invocation: &Invocation, environment: Environment) -> Outcome {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    harden();
-    telemetry::tell_only_places_of_panics();
+    coffer_frame::process::harden();
+    telemetry::tell_only_places_of_panics(PANIC);
     let control = telemetry.level_control();
     let served = runtime()?.block_on(async move {
         tokio::spawn(async move {
@@ -48,17 +49,4 @@ pub fn run(invocation: &Invocation, environment: Environment) -> Outcome {
         text: String::new(),
         code: 0,
     })
-}
-
-/// No core dump and no debugger of another process may see secrets.
-fn harden() {
-    let nothing = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    let limited = setrlimit(Resource::Core, nothing);
-    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    if let Some(error) = limited.err().or(hidden.err()) {
-        tracing::warn!(%error, "core dumps cannot be switched off");
-    }
 }

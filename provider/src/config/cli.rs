@@ -153,6 +153,9 @@ Every option can be set by a line of --config, by an environment variable COFFER
 environment names of the peers; flags win. One dash will do: -vault-addr.";
 
 const CHECK_CODES: &str = "\
+With --policy-profile, a list of what is allowed, or --config, what that policy refuses is a problem; without, what
+the profile strict would refuse is a warning. The environment does not count.
+
 When a file cannot be read, --output json prints {\"schema\":\"coffer.error/v1\",\"exit\":3,\"reason\":…,\"message\":…}
 instead.
 

@@ -197,7 +197,7 @@ fn a_tls_layer_replaces_the_ca_of_the_one_below() {
 
 #[test]
 fn levels_are_read_as_the_peers_read_them() {
-    use crate::telemetry::Level;
+    use coffer_frame::telemetry::Level;
     for (arguments, expected, recognised) in [
         (vec![], Level::Info, true),
         (vec!["-debug"], Level::Debug, true),

@@ -8,8 +8,8 @@ use coffer_provider_core::notice::Notice;
 use coffer_provider_core::params::Pod;
 
 use super::{Events, MAX_WAITING, PodEvent, Worker};
+use crate::captured::Captured;
 use crate::ports::{Machine, NotWritten, PodEvents};
-use crate::telemetry::captured::Captured;
 
 fn pod(namespace: &str, name: &str) -> Pod {
     Pod {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::PodEvent;
 use crate::ports::{Chance, NotWritten, PodEvents};
-use crate::telemetry::RepeatGate;
+use coffer_frame::telemetry::RepeatGate;
 
 /// How long the API server may take for one: behind it wait the others.
 const LIMIT: Duration = Duration::from_secs(5);

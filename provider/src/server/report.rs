@@ -17,8 +17,8 @@ use crate::events::Events;
 use crate::metrics::{Metrics, code_name};
 use crate::mounter::{Mounted, Source};
 use crate::status::code;
-use crate::telemetry::RepeatGate;
 use crate::volumes::News;
+use coffer_frame::telemetry::RepeatGate;
 
 /// A reply above this is told: sync into a Secret fails there.
 const SECRET_LIMIT: usize = 1 << 20;

@@ -24,8 +24,8 @@ use super::{Mounts, Provider};
 use crate::events::Events;
 use crate::metrics::{BuildInfo, Metrics};
 use crate::mounter::{Mounted, Source};
-use crate::telemetry::tell_only_places_of_panics;
 use crate::volumes::News;
+use coffer_frame::telemetry::tell_only_places_of_panics;
 
 /// What must not be told of anywhere.
 const CANARY: &str = "canary-5b1d";
@@ -142,7 +142,7 @@ async fn a_panic_in_one_of_fifty_mounts_ends_that_one_alone() {
         .finish();
     let _subscribed = tracing::subscriber::set_default(subscriber);
     let before = std::panic::take_hook();
-    tell_only_places_of_panics();
+    tell_only_places_of_panics("a bug in the provider");
     let build = BuildInfo::default();
     let metrics = Arc::new(Metrics::new(build, 1));
     let fake = Arc::new(Fake {

@@ -25,7 +25,7 @@ use super::http::Stores;
 use super::memory::{Memory, SessionId};
 use crate::metrics::{CacheName, Metrics};
 use crate::ports::{Chance, TokenRequests};
-use crate::telemetry::RepeatGate;
+use coffer_frame::telemetry::RepeatGate;
 
 pub use token::{LeaseGuard, StoreToken, TokenLife};
 

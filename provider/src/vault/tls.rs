@@ -127,6 +127,11 @@ fn roots(ca: &Ca, dirs: &[String]) -> Result<(RootCertStore, Option<i64>), Fault
         Ca::System => {
             // What cannot be read leaves the store smaller; verification then says what is missing.
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            // An image from scratch has none: then those of Mozilla count, which the peers' images bring along.
+            if store.is_empty() {
+                let mozillas = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+                store.add_parsable_certificates(mozillas.iter().cloned());
+            }
         }
         Ca::Pem(pem) => ends = add(&mut store, "inline CA", "", pem.as_bytes())?,
         Ca::File(path) => {

@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-use super::connections::MAX_CONNECTIONS;
 use super::*;
 use crate::metrics::BuildInfo;
+use coffer_frame::connections::MAX_CONNECTIONS;
 
 fn admin() -> Arc<Admin> {
     let view = ObjectView {

@@ -2,39 +2,51 @@
 
 use std::sync::Arc;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use coffer_frame::telemetry::{self, TelemetrySettings};
 
 use super::{Done, Failed, Outcome, build};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::{run, telemetry};
+use crate::run;
 
 /// Threads for files and name resolution. The library's 512 would each take memory of the allocator that it
 /// never gives back.
 const BLOCKING_THREADS: usize = 8;
 
+/// What a panic of the controller means.
+const PANIC: &str = "a bug in the controller; the round it happened in ends, others go on";
+
 pub(super) fn run(config: Config) -> Outcome {
     let metrics = Arc::new(Metrics::new(build(), config.per_object_metrics));
-    let log = telemetry::init(config.log_format, config.log_level)
-        .map_err(|error| Failed::new(64, error.to_string()))?;
-    telemetry::tell_only_places_of_panics();
+    let dropped = Arc::clone(&metrics);
+    let settings = TelemetrySettings {
+        format: config.log_format,
+        level: config.log_level,
+        on_dropped: Arc::new(move || dropped.log_dropped()),
+    };
+    let log = telemetry::init(settings).map_err(|error| Failed::new(64, error.to_string()))?;
+    telemetry::tell_only_places_of_panics(PANIC);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    harden();
+    coffer_frame::process::harden();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failed::new(3, format!("no runtime: {error}")))?;
-    let served = runtime.block_on(run::serve(config, metrics));
+    let control = log.level_control();
+    let served = runtime.block_on(async move {
+        tokio::spawn(async move {
+            if let Err(error) = telemetry::watch_signals(control).await {
+                tracing::warn!(%error, "the log level cannot be changed by signal");
+            }
+        });
+        run::serve(config, metrics).await
+    });
     if let Err(error) = &served {
         tracing::error!(error = format!("{error:#}"), "coffer-sync ends");
-    }
-    let dropped = log.dropped_lines();
-    if dropped > 0 {
-        tracing::warn!(dropped, "stdout did not take all lines of the log");
     }
     drop(log);
     served.map_err(|error| Failed::new(3, format!("{error:#}")))?;
@@ -42,17 +54,4 @@ pub(super) fn run(config: Config) -> Outcome {
         text: String::new(),
         code: 0,
     })
-}
-
-/// No core dump and no debugger of another process may see secrets.
-fn harden() {
-    let nothing = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    let limited = setrlimit(Resource::Core, nothing);
-    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    if let Some(error) = limited.err().or(hidden.err()) {
-        tracing::warn!(%error, "core dumps cannot be switched off");
-    }
 }

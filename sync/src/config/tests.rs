@@ -7,10 +7,9 @@ use std::time::Duration;
 use coffer_sync_core::options::names::CONTROLLER;
 use coffer_sync_core::secret_type::SecretType;
 use coffer_sync_core::secret_type::gate::AllowedTypes;
-use tracing::Level;
 
 use super::{Command, Config, Form, OPTIONS, RenderArguments, Sources, parse_arguments};
-use crate::telemetry::LogFormat;
+use coffer_frame::telemetry::{Level, LogFormat};
 
 fn sources(arguments: &[&str], environment: &[(&str, &str)], file: &str) -> Sources {
     let typed = std::iter::once("coffer-sync")
@@ -100,7 +99,7 @@ fn nothing_given_is_what_the_reference_says() {
     assert_eq!(config.health_addr.to_string(), "0.0.0.0:8081");
     assert_eq!(
         (config.log_level, config.log_format),
-        (Level::INFO, LogFormat::Json)
+        (Level::Info, LogFormat::Json)
     );
     assert_eq!(config.allowed_types, AllowedTypes::Harmless);
     assert!(config.audiences.is_empty() && config.watch_namespaces.is_empty());
@@ -269,10 +268,10 @@ fn answers_have_room_for_one_at_least() {
 #[test]
 fn an_unknown_level_is_info_and_a_warning() {
     for (text, expected, warned) in [
-        ("trace", Level::TRACE, false),
-        ("DEBUG", Level::DEBUG, false),
-        ("error", Level::ERROR, false),
-        ("nonsense", Level::INFO, true),
+        ("trace", Level::Trace, false),
+        ("DEBUG", Level::Debug, false),
+        ("error", Level::Error, false),
+        ("nonsense", Level::Info, true),
     ] {
         let config = config(&["--log-level", text], &[], "");
         assert_eq!(

@@ -33,6 +33,7 @@ impl Controller {
             Err(error) => {
                 if let Some((object, provider)) = self.running.remove(&error.id()) {
                     tracing::error!(secret = object.secret, "a round ended in a panic");
+                    self.context.metrics.panicked();
                     self.note_call(&object, &provider, None, now);
                     self.recover(&object, now);
                 }

@@ -254,7 +254,7 @@ fn durations() -> Histogram {
     Histogram::new(DURATIONS)
 }
 
-fn one<M>(r: &mut Registry, name: &str, help: &str, metric: M) -> M
+pub(super) fn one<M>(r: &mut Registry, name: &str, help: &str, metric: M) -> M
 where
     M: EncodeMetric + Clone + Debug + Send + Sync + 'static,
 {

@@ -140,6 +140,8 @@ fn names_labels_and_types_stay_as_they_are() {
     insta::assert_snapshot!(catalogue(&metrics.encode(false)), @r"
     coffer_build_info{revision,rustc,version} gauge
     coffer_kube_requests_total{code,verb} counter
+    coffer_log_dropped_total counter
+    coffer_panics_total counter
     coffer_sync_check_failures_total{check} counter
     coffer_sync_contested_objects gauge
     coffer_sync_duration_seconds histogram
@@ -161,6 +163,12 @@ fn names_labels_and_types_stay_as_they_are() {
     coffer_sync_restarts_total{result} counter
     coffer_sync_stale_objects gauge
     coffer_sync_token_requests_total{result} counter
+    coffer_tasks gauge
+    process_cpu_seconds_total counter
+    process_max_fds gauge
+    process_open_fds gauge
+    process_resident_memory_bytes gauge
+    process_start_time_seconds gauge
     ");
 }
 

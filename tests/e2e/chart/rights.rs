@@ -3,10 +3,12 @@
 //! The server has nothing but these rights, so everything else that is asked for has to be refused.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use coffer_tests::apiserver::ApiServer;
-use coffer_tests::fixture::eventually;
+use coffer_tests::fixture::{eventually, repository};
+use coffer_tests::helm;
 use serde_json::{Value, json};
 
 use super::NAMESPACE;
@@ -39,19 +41,18 @@ const RESOURCES: [(&str, &str); 10] = [
 ];
 
 /// Everything that the account may do, as `verb resource name @ namespace`.
-async fn allowed(example: &str, probe: &str) -> Result<BTreeSet<String>> {
+async fn allowed(rendered: &str, probe: &str) -> Result<BTreeSet<String>> {
     let server = ApiServer::start().await?;
     end_with_us(&server.farewell())?;
     for namespace in [NAMESPACE, "team"] {
         server.create_namespace(namespace).await?;
     }
-    let path = format!("charts/examples/{example}/rendered.yaml");
+    let documents: Vec<Value> = serde_saphyr::from_multiple(rendered)?;
     let rights = |document: &&Value| {
         let kind = document["kind"].as_str().unwrap_or_default();
         let component = &document["metadata"]["labels"]["app.kubernetes.io/component"];
         (kind == "ServiceAccount" || kind.contains("Role")) && component == "provider"
     };
-    let documents = ApiServer::documents(&path)?;
     for document in documents.iter().filter(rights) {
         server.apply(document).await?;
     }
@@ -89,19 +90,26 @@ async fn questions(client: &kube::Client) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-fn set(all: &[&str]) -> BTreeSet<String> {
-    all.iter().map(|text| (*text).to_owned()).collect()
+fn values() -> PathBuf {
+    repository().join("charts/examples/default/values.yaml")
+}
+
+/// What every provider has that makes its key.
+fn own() -> [String; 3] {
+    [
+        format!("get secrets {KEY} @ {NAMESPACE}"),
+        format!("create secrets {KEY} @ {NAMESPACE}"),
+        format!("create secrets  @ {NAMESPACE}"),
+    ]
 }
 
 /// Chart §3: nothing in the cluster; in its own namespace the key of versions, and to make it.
 #[test]
 fn by_default_the_provider_may_read_one_secret_and_nothing_of_the_cluster() -> Result<()> {
     run(async {
-        let get = format!("get secrets {KEY} @ {NAMESPACE}");
-        let found = allowed("default", &get).await?;
-        let named = format!("create secrets {KEY} @ {NAMESPACE}");
-        let created = format!("create secrets  @ {NAMESPACE}");
-        ensure!(found == set(&[&get, &named, &created]), "{found:#?}");
+        let [probe, ..] = own();
+        let found = allowed(&helm::render(&values())?, &probe).await?;
+        ensure!(found == own().into(), "{found:#?}");
         Ok(())
     })
 }
@@ -110,27 +118,24 @@ fn by_default_the_provider_may_read_one_secret_and_nothing_of_the_cluster() -> R
 #[test]
 fn each_switch_adds_its_rule_and_nothing_more() -> Result<()> {
     run(async {
-        let get = format!("get secrets {KEY} @ {NAMESPACE}");
-        let found = allowed("everything", &get).await?;
-        let base = [
-            get,
-            format!("create secrets {KEY} @ {NAMESPACE}"),
-            format!("create secrets  @ {NAMESPACE}"),
-        ];
-        let mut expected: BTreeSet<String> = base.into();
-        for namespace in [NAMESPACE, "team"] {
-            for right in [
-                "create serviceaccounts/token",
-                "create events",
-                "patch events",
-                "list pods",
-                "watch pods",
-            ] {
-                expected.insert(format!("{right}  @ {namespace}"));
+        for (switch, rights) in [
+            (
+                "csi.tokenRequest.enabled",
+                &["create serviceaccounts/token"][..],
+            ),
+            ("csi.events.enabled", &["create events", "patch events"]),
+            ("csi.watchPods.enabled", &["list pods", "watch pods"]),
+        ] {
+            let rendered = helm::render_with(&values(), switch, "true")?;
+            let mut expected: BTreeSet<String> = own().into();
+            for namespace in [NAMESPACE, "team"] {
+                expected.extend(rights.iter().map(|right| format!("{right}  @ {namespace}")));
             }
+            let probe = format!("{}  @ team", rights[0]);
+            let found = allowed(&rendered.context("refused")?, &probe).await?;
+            let more: Vec<&String> = found.symmetric_difference(&expected).collect();
+            ensure!(more.is_empty(), "{switch}: {more:#?}");
         }
-        let more: Vec<&String> = found.symmetric_difference(&expected).collect();
-        ensure!(more.is_empty(), "{more:#?}");
         Ok(())
     })
 }

@@ -3,10 +3,11 @@
 //! Whole renders are compared in the file above.
 
 use anyhow::{Context, Result, ensure};
+use coffer_tests::fixture::repository;
 use coffer_tests::helm;
 
 /// A value that must be refused, and a piece of what is said.
-const REFUSED: [(&str, &str); 34] = [
+const REFUSED: [(&str, &str); 43] = [
     ("replicas=3", "additional properties 'replicas' not allowed"),
     (
         "sync.enable=true",
@@ -76,6 +77,30 @@ const REFUSED: [(&str, &str); 34] = [
         "prometheusRule.runbookURL=docs",
         "at '/prometheusRule/runbookURL'",
     ),
+    (
+        "policy.allowedNamespaces={}",
+        "at '/policy/allowedNamespaces",
+    ),
+    (
+        "policy.allowedAuthMounts={}",
+        "at '/policy/allowedAuthMounts",
+    ),
+    ("policy.allowedTLSDirs={}", "at '/policy/allowedTLSDirs"),
+    ("limits.bufferedBytes=4M", "at '/limits/bufferedBytes'"),
+    ("sync.refreshInterval=300", "at '/sync/refreshInterval'"),
+    (
+        "sync.allowedSecretTypes={a'b}",
+        "at '/sync/allowedSecretTypes/0'",
+    ),
+    ("sync.watchNamespaces={a.b}", "at '/sync/watchNamespaces/0'"),
+    (
+        "networkPolicy.storePorts={}",
+        "at '/networkPolicy/storePorts",
+    ),
+    (
+        "csi.livenessProbe.successThreshold=2",
+        "at '/csi/livenessProbe/successThreshold'",
+    ),
     ("podMonitor.interval=often", "at '/podMonitor/interval'"),
 ];
 
@@ -97,6 +122,13 @@ fn values_that_contradict_each_other_are_refused_with_the_remedy() -> Result<()>
             "store.caBundle names a configMap and a secret",
         ),
         (
+            &[
+                "csi.hostNetwork=true",
+                "csi.daemonSet.updateStrategy.maxSurge=1",
+            ],
+            "cannot have the same port",
+        ),
+        (
             &["sync.enabled=true", "csi.providerName=openbao"],
             "sync.audiences has no entry openbao",
         ),
@@ -107,10 +139,23 @@ fn values_that_contradict_each_other_are_refused_with_the_remedy() -> Result<()>
     Ok(())
 }
 
+/// A number of a file is no text, and must not become one with an exponent.
+#[test]
+fn numbers_stay_numbers_of_bytes() -> Result<()> {
+    let values = repository().join("charts/examples/sync/values.yaml");
+    let rendered = helm::render_with(&values, "limits.replyBytes", "4194304")?;
+    let rendered = rendered.context("refused")?;
+    for expected in ["--reply-bytes=4194304\n", "--max-response-bytes=4194304\n"] {
+        ensure!(rendered.contains(expected), "no {expected}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_the_peers_take_is_taken() -> Result<()> {
     for values in [
         &["csi.enabled=-"][..],
+        &["global.imagePullSecrets={registry}"],
         &["csi.pod.tolerations=- operator: Exists"],
         &[
             "csi.pod.nodeSelector=a: b",

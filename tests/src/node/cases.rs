@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use serde_json::{Value, json};
 
@@ -87,6 +87,12 @@ pub(super) async fn run(report: &Report) -> Result<()> {
         )
         .await;
     report
+        .case(
+            "an upgrade with a surge is never without a provider",
+            stage.surge(mounted.get()),
+        )
+        .await;
+    report
         .case("nothing was denied that was asked for", stage.denied())
         .await;
     report
@@ -105,6 +111,10 @@ pub(super) async fn run(report: &Report) -> Result<()> {
 }
 
 impl Stage<'_> {
+    fn all(&self) -> Vec<&Example> {
+        self.examples.iter().collect()
+    }
+
     async fn image(&self) -> Result<()> {
         let bytes = images::coffer()?;
         let mebibytes = bytes as f64 / f64::from(1 << 20);
@@ -211,7 +221,7 @@ impl Stage<'_> {
 
     async fn restarts(&self, mounted: Option<&Mounted>) -> Result<()> {
         let mounted = mounted.context("nothing was mounted")?;
-        let before = rollout::held(&self.ground.client(), &self.examples).await?;
+        let before = rollout::held(&self.ground.client(), &self.all()).await?;
         for component in ["sync", "provider"] {
             let took = rollout::replaced(&self.ground, component).await?;
             self.report.saw(&format!(
@@ -219,15 +229,21 @@ impl Stage<'_> {
             ));
         }
         mounted.recovers().await?;
-        rollout::unchanged(&self.ground.client(), &self.examples, &before).await?;
-        // Whoever leads now goes on where the other ended.
-        self.rotation("color=red").await
+        rollout::unchanged(&self.ground.client(), &self.all(), &before).await?;
+        // Whoever leads now goes on where the other ended, and by then it has looked at all the others.
+        self.rotation("color=red").await?;
+        let others: Vec<&Example> = self
+            .examples
+            .iter()
+            .filter(|it| it.name != "opaque")
+            .collect();
+        rollout::unchanged(&self.ground.client(), &others, &before).await
     }
 
     /// To a provider without root, and back.
     async fn rollout(&self, mounted: Option<&Mounted>) -> Result<()> {
         let mounted = mounted.context("nothing was mounted")?;
-        let before = rollout::held(&self.ground.client(), &self.examples).await?;
+        let before = rollout::held(&self.ground.client(), &self.all()).await?;
         let load = mounted.load();
         let (upgraded, _) = self
             .upgrade(&["csi.nonRoot.enabled=true", "csi.logLevel=debug"])
@@ -250,16 +266,48 @@ impl Stage<'_> {
             "republishes meanwhile: {answered} with unchanged versions, {refused} while no provider ran"
         ));
         ensure!(answered > 0, "no republish was answered");
-        rollout::unchanged(&self.ground.client(), &self.examples, &before).await
+        rollout::unchanged(&self.ground.client(), &self.all(), &before).await
+    }
+
+    /// The new pod takes the socket over while the old one still serves.
+    async fn surge(&self, mounted: Option<&Mounted>) -> Result<()> {
+        let mounted = mounted.context("nothing was mounted")?;
+        let surge = [
+            "csi.daemonSet.updateStrategy.maxSurge=1",
+            "csi.daemonSet.updateStrategy.maxUnavailable=0",
+        ];
+        self.upgrade(&surge).await?;
+        mounted.recovers().await?;
+        let load = mounted.load();
+        let (took, _) = self
+            .upgrade(&[&surge[..], &["csi.logLevel=debug"]].concat())
+            .await?;
+        let counts = load.end().await?;
+        let [answered, refused] =
+            [&counts.answered, &counts.refused].map(|it| it.load(Ordering::Relaxed));
+        self.report.saw(&format!(
+            "upgrade {took:.1} s: {answered} republishes answered, {refused} not"
+        ));
+        ensure!(
+            answered > 0 && refused == 0,
+            "a republish found no provider"
+        );
+        Ok(())
     }
 
     async fn denied(&self) -> Result<()> {
-        let denied = Ground::denied(NAMESPACE)?;
-        self.report
-            .saw(&format!("{} requests denied", denied.len()));
-        if !denied.is_empty() {
-            bail!("{denied:#?}");
+        let (counts, denied) = Ground::requests(NAMESPACE)?;
+        self.report.saw(&format!(
+            "requests by account {counts:?}, {} of them denied",
+            denied.len()
+        ));
+        for account in ["coffer-provider", "coffer-sync"] {
+            ensure!(
+                counts.contains_key(account),
+                "no request of {account} was seen"
+            );
         }
+        ensure!(denied.is_empty(), "{denied:#?}");
         Ok(())
     }
 
@@ -323,10 +371,10 @@ impl Stage<'_> {
     }
 
     async fn uninstall(&self) -> Result<()> {
-        let before = rollout::held(&self.ground.client(), &self.examples).await?;
+        let before = rollout::held(&self.ground.client(), &self.all()).await?;
         self.helm.uninstall().await?;
         rollout::gone(&self.ground).await?;
-        rollout::unchanged(&self.ground.client(), &self.examples, &before).await?;
+        rollout::unchanged(&self.ground.client(), &self.all(), &before).await?;
         for line in rollout::left(&self.ground).await? {
             self.report.saw(&line);
         }

@@ -153,6 +153,7 @@ impl Example {
         let (namespace, name) = self.pod();
         pods::ready(&ground.client(), namespace, name).await?;
         let lines = &self.expected.pod.lines;
+        pods::pulled(&ground.client(), namespace, name).await?;
         let said = pods::lines(&ground.client(), namespace, name, lines.len()).await?;
         for (line, said) in lines.iter().zip(&said) {
             let fits = match line.strip_suffix("null") {

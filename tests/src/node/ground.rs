@@ -2,6 +2,7 @@
 //!
 //! Nothing of Coffer is here.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -112,22 +113,28 @@ impl Ground {
         Script::run(path, &self.environment).await
     }
 
-    /// Requests of accounts of a namespace that the API server denied: who, what and which.
-    pub(super) fn denied(namespace: &str) -> Result<Vec<String>> {
+    /// Requests of accounts of a namespace: how many there were by account, and which of them the API server or a
+    /// policy of it denied.
+    pub(super) fn requests(namespace: &str) -> Result<(BTreeMap<String, usize>, Vec<String>)> {
         let account = format!("system:serviceaccount:{namespace}:");
         let text = fs::read_to_string(AUDIT)?;
         let mut denied = Vec::new();
+        let mut counts = BTreeMap::new();
         for line in text.lines() {
             // The last line may be half written.
             let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else {
                 continue;
             };
             let user = event["user"]["username"].as_str().unwrap_or_default();
-            if user.starts_with(&account) && event["responseStatus"]["code"] == 403 {
-                denied.push(format!("{user}: {} {}", event["verb"], event["requestURI"]));
+            let Some(name) = user.strip_prefix(&account) else {
+                continue;
+            };
+            *counts.entry(name.to_owned()).or_default() += 1;
+            if matches!(event["responseStatus"]["code"].as_u64(), Some(403 | 422)) {
+                denied.push(format!("{name}: {} {}", event["verb"], event["requestURI"]));
             }
         }
-        Ok(denied)
+        Ok((counts, denied))
     }
 }
 

@@ -64,6 +64,13 @@ pub(super) async fn lines(
     .await
 }
 
+/// Fails where kubelet could not read a Secret that the pod pulls its images with.
+pub(super) async fn pulled(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let told = why(client, namespace, name).await;
+    ensure!(!told.contains("FailedToRetrieveImagePullSecret"), "{told}");
+    Ok(())
+}
+
 /// Deletes a pod at once.
 pub(super) async fn delete(client: &Client, namespace: &str, name: &str) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -82,7 +89,7 @@ pub(super) async fn why(client: &Client, namespace: &str, name: &str) -> String 
     let told: Vec<String> = events
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|event| event.message)
+        .map(|event| format!("{:?} {:?}", event.reason, event.message))
         .collect();
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let log = pods

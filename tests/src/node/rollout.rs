@@ -32,7 +32,7 @@ const FILE: &str = "/etc/shop/app.properties";
 pub(super) type Held = BTreeMap<String, (String, String)>;
 
 /// The Secrets of the examples as they are now.
-pub(super) async fn held(client: &Client, examples: &[Example]) -> Result<Held> {
+pub(super) async fn held(client: &Client, examples: &[&Example]) -> Result<Held> {
     let mut held = Held::new();
     for example in examples {
         let expected = &example.expected.secret;
@@ -45,10 +45,10 @@ pub(super) async fn held(client: &Client, examples: &[Example]) -> Result<Held> 
 }
 
 /// Fails where a Secret is gone or was written. A certificate is issued anew for a new controller, which keeps none.
-pub(super) async fn unchanged(client: &Client, examples: &[Example], before: &Held) -> Result<()> {
+pub(super) async fn unchanged(client: &Client, examples: &[&Example], before: &Held) -> Result<()> {
     let after = held(client, examples).await?;
-    for (name, state) in before {
-        let now = &after[name];
+    for (name, now) in &after {
+        let state = &before[name];
         let is_issued = name == "secret-tls";
         ensure!(
             now == state || is_issued && now.0 == state.0,

@@ -3,7 +3,6 @@
 use coffer_provider_core::params::Dialect;
 use coffer_provider_core::problem::{Problem, TYPO, nearest, one_line, shown};
 
-use super::PROVIDERS;
 use super::keys;
 use super::lint::{self, Subject};
 use super::manifest::Class;
@@ -13,9 +12,10 @@ use super::report::{
     ClassReport, Finding, Findings, MANIFEST, Origin, PITFALL, Place, UNKNOWN_KEY,
 };
 use super::yaml::{Member, Shape, View};
+use super::{PROVIDERS, Rules};
 
 /// Reports on a class of any provider.
-pub(super) fn check_class(class: &Class<'_>) -> ClassReport {
+pub(super) fn check_class(class: &Class<'_>, rules: &Rules) -> ClassReport {
     let provider = class.view.get_text(&["spec", "provider"]);
     let mut report = ClassReport {
         object: class.id.label.clone(),
@@ -29,8 +29,8 @@ pub(super) fn check_class(class: &Class<'_>) -> ClassReport {
             report.findings.problems.push(class.finding(&problem));
             report.findings.warnings.extend(unknown_keys(class));
         }
-        Some(name) if PROVIDERS.contains(&name) => {
-            report.findings = lint_class(class, name);
+        Some(name) if rules.is_ours(name) => {
+            report.findings = lint_class(class, name, rules);
             report.findings.warnings.extend(unknown_keys(class));
             report.findings.sort();
         }
@@ -114,7 +114,7 @@ impl<'a> Class<'a> {
 }
 
 /// Lints a class of ours, taken alone.
-pub(super) fn lint_class(class: &Class<'_>, provider: &str) -> Findings {
+pub(super) fn lint_class(class: &Class<'_>, provider: &str, rules: &Rules) -> Findings {
     let map = match class.parameters() {
         Some(map) if map.shape() == Shape::Map && !map.members().is_empty() => map,
         other => {
@@ -134,7 +134,7 @@ pub(super) fn lint_class(class: &Class<'_>, provider: &str) -> Findings {
         sources: &sources,
     };
     let mut found = lint::strings(map, file, label);
-    found.extend(subject.lint(Dialect::of_provider(provider)));
+    found.extend(subject.lint(Dialect::of_provider(provider), rules));
     found.warnings.extend(unsynced(class, &sources));
     found.sort();
     found

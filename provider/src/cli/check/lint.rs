@@ -16,12 +16,12 @@ use coffer_provider_core::policy::{Policy, Profile};
 use coffer_provider_core::problem::{Problem, one_line};
 use coffer_provider_core::target::Layer;
 
-use super::pitfalls;
 use super::place::{Sources, locate, parameter};
 use super::report::{
     Finding, Findings, MANIFEST, MountedFile, NO_EFFECT, PITFALL, Place, UNKNOWN_KEY,
 };
 use super::yaml::{Shape, View};
+use super::{Rules, pitfalls};
 
 /// Where and about which object findings are made.
 pub(super) struct Subject<'a> {
@@ -57,13 +57,16 @@ impl Subject<'_> {
     }
 
     /// Lints the parameters.
-    pub(super) fn lint(&self, dialect: Dialect) -> Findings {
+    pub(super) fn lint(&self, dialect: Dialect, rules: &Rules) -> Findings {
         let texts = self.texts();
         let mut found = Findings::default();
         let notes = match ClassSpec::parse(&texts, dialect) {
             Ok(spec) => {
                 found.mounted = spec.objects.iter().map(mounted).collect();
-                self.warn_of(&spec, &mut found.warnings);
+                self.judge(&spec, rules, &mut found);
+                let pitfalls = pitfalls::of_class(&spec);
+                let pitfalls = pitfalls.iter().map(|it| self.finding(it, PITFALL));
+                found.warnings.extend(pitfalls);
                 spec.notes
             }
             Err(Refused { problems, notes }) => {
@@ -80,23 +83,28 @@ impl Subject<'_> {
         found
     }
 
-    fn warn_of(&self, spec: &ClassSpec, warnings: &mut Vec<Finding>) {
+    /// What the operator's policy refuses is a problem; without one, what `strict` would refuse is a warning.
+    fn judge(&self, spec: &ClassSpec, rules: &Rules, found: &mut Findings) {
+        let operators: Vec<&Layer> = rules.layers.iter().collect();
+        let all = [&operators[..], &[&spec.layer]].concat();
+        let (Ok(target), Ok(own)) = (Layer::resolve(&all), Layer::resolve(&operators)) else {
+            return;
+        };
+        let reason = Reason::NotAllowed.as_str();
+        if let Some(policy) = &rules.policy {
+            let refused = policy.judge(spec, &target, &own).refused;
+            let refused = refused.iter().map(|problem| self.finding(problem, reason));
+            found.problems.extend(refused);
+            return;
+        }
         let strict = Policy {
             profile: Profile::Strict,
             ..Policy::default()
         };
-        if let (Ok(target), Ok(own)) = (Layer::resolve(&[&spec.layer]), Layer::resolve(&[])) {
-            for mut problem in strict.judge(spec, &target, &own).refused {
-                problem.what = format!("policy profile strict refuses: {}", problem.what);
-                warnings.push(self.finding(&problem, Reason::NotAllowed.as_str()));
-            }
+        for mut problem in strict.judge(spec, &target, &own).refused {
+            problem.what = format!("policy profile strict refuses: {}", problem.what);
+            found.warnings.push(self.finding(&problem, reason));
         }
-        let pitfalls = pitfalls::of_class(spec);
-        warnings.extend(
-            pitfalls
-                .iter()
-                .map(|problem| self.finding(problem, PITFALL)),
-        );
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod whole;
 
-use super::{Input, Report, check};
+use coffer_provider_core::policy::{Policy, Profile};
+
+use super::{Input, Report, Rules, check};
 
 fn report(texts: &[(&str, &str)]) -> Report {
     let inputs: Vec<Input> = texts
@@ -12,7 +14,7 @@ fn report(texts: &[(&str, &str)]) -> Report {
             text: (*text).to_owned(),
         })
         .collect();
-    check(&inputs)
+    check(&inputs, &Rules::default())
 }
 
 /// The text of a report on one file named `f`.
@@ -633,4 +635,54 @@ fn the_json_has_a_versioned_schema() {
       ]
     }
     "#);
+}
+
+/// As an operator would have it refused: by their own lists, and not by those that nobody gave.
+#[test]
+fn a_policy_that_is_given_decides_instead_of_strict() {
+    let class = "\
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: app}
+spec:
+  provider: other
+  parameters:
+    roleName: app
+    vaultAddress: http://vault:8200
+    objects: |
+      - {objectName: a, secretPath: secret/data/a, secretKey: k}
+";
+    let inputs = [Input {
+        name: "f".to_owned(),
+        text: class.to_owned(),
+    }];
+    let judged = |rules: Rules| {
+        let report = check(&inputs, &rules);
+        let found = &report.files[0].classes[0];
+        let skipped = found.skipped.is_some();
+        (
+            found.findings.problems.len(),
+            found.findings.warnings.len(),
+            skipped,
+        )
+    };
+    let named = |policy| Rules {
+        policy,
+        provider_name: Some("other".to_owned()),
+        ..Rules::default()
+    };
+    assert_eq!(judged(Rules::default()), (0, 0, true));
+    assert_eq!(judged(named(None)), (0, 2, false));
+    assert_eq!(judged(named(Some(Policy::default()))), (0, 0, false));
+    let strict = Policy {
+        profile: Profile::Strict,
+        allowed_addresses: Some(vec!["http://vault:8200".to_owned()]),
+        ..Policy::default()
+    };
+    assert_eq!(judged(named(Some(strict.clone()))), (1, 0, false));
+    let plain = Policy {
+        allow_plain_http: true,
+        ..strict
+    };
+    assert_eq!(judged(named(Some(plain))), (0, 0, false));
 }

@@ -3,7 +3,7 @@
 use coffer_provider_core::params::Dialect;
 use coffer_provider_core::problem::{Problem, TYPO, nearest, one_line, shown};
 
-use super::PROVIDERS;
+use super::Rules;
 use super::class::{foreign, lint_class};
 use super::lint::{self, Subject};
 use super::manifest::{Class, Volume};
@@ -13,7 +13,11 @@ use super::report::{
 };
 
 /// Reports on a volume; `classes` are those of all inputs.
-pub(super) fn check_volume(volume: &Volume<'_>, classes: &[&Class<'_>]) -> VolumeReport {
+pub(super) fn check_volume(
+    volume: &Volume<'_>,
+    classes: &[&Class<'_>],
+    rules: &Rules,
+) -> VolumeReport {
     let mut report = VolumeReport {
         object: volume.id.label.clone(),
         line: volume.id.place.line,
@@ -35,8 +39,8 @@ pub(super) fn check_volume(volume: &Volume<'_>, classes: &[&Class<'_>]) -> Volum
     };
     match find(volume, name, classes) {
         Ok(class) => match class.view.get_text(&["spec", "provider"]) {
-            Some(provider) if PROVIDERS.contains(&provider) => {
-                lint_volume(&mut report, volume, class, provider);
+            Some(provider) if rules.is_ours(provider) => {
+                lint_volume(&mut report, volume, class, provider, rules);
             }
             Some(provider) => report.skipped = Some(foreign(provider)),
             None => report.skipped = Some("its class names no provider".to_owned()),
@@ -91,6 +95,7 @@ fn lint_volume<'a>(
     volume: &Volume<'a>,
     class: &Class<'a>,
     provider: &str,
+    rules: &Rules,
 ) {
     let Some((sources, place)) = merge(volume, class) else {
         return;
@@ -107,10 +112,10 @@ fn lint_volume<'a>(
         fallback: place,
         sources: &sources,
     };
-    let merged = subject.lint(Dialect::of_provider(provider));
+    let merged = subject.lint(Dialect::of_provider(provider), rules);
     report
         .findings
-        .extend(merged.without(&lint_class(class, provider)));
+        .extend(merged.without(&lint_class(class, provider, rules)));
     report.findings.sort();
 }
 

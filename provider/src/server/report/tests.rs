@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Report, span};
+use crate::captured::Captured;
 use crate::events::{Events, PodEvent};
 use crate::metrics::{BuildInfo, Metrics};
 use crate::mounter::{Mounted, Source};
 use crate::ports::Machine;
-use crate::telemetry::captured::Captured;
 use crate::volumes::News;
 
 const ATTRIBUTES: &str = r#"{"csi.storage.k8s.io/pod.name":"p","csi.storage.k8s.io/pod.namespace":"shop","secretProviderClass":"c"}"#;

@@ -1,10 +1,8 @@
 //! Logs: one line per event on stdout, JSON or text with the same fields, never blocking the caller.
 //!
-//! What a Mount says in its line is decided where Mounts are served. Libraries never speak above `warn`
-//! here, and those that print whole bodies or tokens never speak at all (`filter.rs`).
+//! What is said in a line is decided where it is said. Libraries never speak above `warn` here, and those that print
+//! whole bodies or tokens never speak at all (`filter.rs`).
 
-#[cfg(test)]
-pub(crate) mod captured;
 mod filter;
 mod level;
 mod line;

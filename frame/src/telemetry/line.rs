@@ -6,7 +6,6 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use coffer_provider_core::problem::one_line;
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -26,6 +25,18 @@ pub enum LogFormat {
     Json,
     /// `ts LEVEL target: msg key=value ..`
     Text,
+}
+
+impl LogFormat {
+    /// Reads the word for it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "json" => Some(Self::Json),
+            "text" => Some(Self::Text),
+            _ => None,
+        }
+    }
 }
 
 /// Turns events into lines and queues them.
@@ -241,6 +252,20 @@ impl Visit for Fields {
     }
 }
 
+/// Text with everything escaped that could end a line, or make it read differently from what it says: control
+/// characters, line separators, and those that are invisible or change the direction.
+fn escaped(text: &str) -> String {
+    let disguises = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() || disguises(c) {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
+}
+
 /// Text that stops growing at its longest.
 #[derive(Default)]
 struct Capped {
@@ -251,7 +276,7 @@ struct Capped {
 impl Capped {
     /// The text on one line.
     fn finish(self) -> String {
-        let mut line = one_line(&self.text);
+        let mut line = escaped(&self.text);
         if self.cut {
             line.push('…');
         }

@@ -1,7 +1,7 @@
 //! Who may speak, and from which level on.
 //!
 //! Our own crates follow the configured level. Everybody else speaks from `warn` on at most: HTTP, TLS
-//! and RPC libraries print headers and frames below it. Two are silent at every level.
+//! and RPC libraries print headers and frames below it. Two are silent at every level, and one speaks of errors alone.
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -15,6 +15,9 @@ const OURS: &str = "coffer";
 
 /// Their Debug prints whole requests and replies, so tokens and secrets.
 const SILENT: [&str; 2] = ["vaultrs", "rustify"];
+
+/// At a warning it quotes whole answers.
+const TERSE: &str = "kube_client";
 
 /// Decides by target and level; whether the answer changes is up to `reload`.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ impl Filter {
         } else if target.starts_with(OURS) {
             // A span only lends its fields to events: a warning names its pod at level warn too.
             if span { self.spans() } else { self.0 }
+        } else if target.starts_with(TERSE) {
+            self.0.min(LevelFilter::ERROR)
         } else {
             self.0.min(LevelFilter::WARN)
         }
@@ -89,7 +94,9 @@ mod tests {
             (Level::Trace, "rustls::conn", L::WARN),
             (Level::Trace, "reqwest::connect", L::WARN),
             (Level::Trace, "tower::buffer", L::WARN),
-            (Level::Trace, "kube_client::client", L::WARN),
+            (Level::Trace, "kube_client::client", L::ERROR),
+            (Level::Trace, "kube_runtime::watcher", L::WARN),
+            (Level::Trace, "coffer_sync_core::decide", L::TRACE),
             (Level::Trace, "tonic::transport", L::WARN),
             (Level::Error, "h2", L::ERROR),
             (Level::Off, "h2", L::OFF),

@@ -48,7 +48,7 @@ fn an_event_carries_the_fields_of_its_spans_and_the_innermost_wins() {
     for (key, expected) in [
         ("level", Value::from("warn")),
         ("msg", "mount failed".into()),
-        ("target", "coffer_provider::telemetry::tests".into()),
+        ("target", "coffer_frame::telemetry::tests".into()),
         ("pod", "web-0".into()),
         ("phase", "refresh".into()),
         ("n", 2.into()),
@@ -73,7 +73,7 @@ fn text_holds_the_same_fields() {
     let (_, rest) = lines[0].split_once(' ').unwrap();
     assert_eq!(
         rest,
-        "INFO  coffer_provider::telemetry::tests: mounted detail=\"two words\" pod=web-0"
+        "INFO  coffer_frame::telemetry::tests: mounted detail=\"two words\" pod=web-0"
     );
 }
 

@@ -9,18 +9,18 @@ use std::future::Future;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Most connections at once: two probes and some scrapers need a tenth of it.
-pub(super) const MAX_CONNECTIONS: usize = 64;
+pub const MAX_CONNECTIONS: usize = 64;
 
 /// Open connections, in the order in which they came. All are cut off when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
+pub struct Connections {
     tasks: JoinSet<()>,
     by_age: VecDeque<AbortHandle>,
 }
 
 impl Connections {
     /// Serves one more, and closes the oldest if it is one too many.
-    pub(super) fn spawn(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
         self.by_age.retain(|connection| !connection.is_finished());
         if self.by_age.len() >= MAX_CONNECTIONS
@@ -32,7 +32,7 @@ impl Connections {
     }
 
     /// Waits until all have ended.
-    pub(super) async fn finished(&mut self) {
+    pub async fn finished(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }

@@ -15,14 +15,15 @@ use rustix::process::{Resource, getrlimit};
 
 /// Reads the state of this process on each scrape.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     started: f64,
 }
 
 impl Process {
     /// Takes now as the start: this is made within milliseconds of it, which spares the arithmetic of
     /// boot time and clock ticks.
-    pub(super) fn starting_now() -> Self {
+    #[must_use]
+    pub fn starting_now() -> Self {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

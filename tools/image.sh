@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the image of both programs: static, from scratch, the same bytes for the same commit. Writes
+# Builds the image of both programs: static, from scratch, the same bytes for the same commit and toolchain. Writes
 # target/image/coffer.tar (a docker archive) and target/image/sbom.cdx.json, and nothing into any registry.
 #
 # IMAGE   name and tag; by default that of the chart.
@@ -20,7 +20,7 @@ case $target in
     *) fail "no image is made on $target" ;;
 esac
 
-# The time and the name of what is built, so that everybody who builds it gets the same bytes.
+# The time and the name of what is built, so that everybody who builds it with the same toolchain gets the same bytes.
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 if [ -n "$(git status --porcelain 2>/dev/null)" ]; then revision=$revision-changed; fi
 created=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}

@@ -43,6 +43,19 @@ def component(package):
     return result
 
 
+def libc():
+    """The C library, which is linked in too: that of this machine."""
+    text = subprocess.run(["ldd", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    version = text.splitlines()[0].split()[-1]
+    return {
+        "type": "library",
+        "name": "glibc",
+        "version": version,
+        "bom-ref": f"glibc@{version}",
+        "licenses": [{"expression": "LGPL-2.1-or-later"}],
+    }
+
+
 def main():
     graph = metadata(sys.argv[1])
     packages = {package["id"]: package for package in graph["packages"]}
@@ -72,7 +85,7 @@ def main():
                 "licenses": [{"license": {"id": "Apache-2.0"}}],
             }
         },
-        "components": [component(package) for package in inside],
+        "components": [component(package) for package in inside] + [libc()],
         "dependencies": [{"ref": f"coffer@{version}", "dependsOn": sorted(purl(p) for p in programs)}] + links,
     }
     json.dump(bom, sys.stdout, indent=2)

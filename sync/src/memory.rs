@@ -45,6 +45,8 @@ pub struct Memory {
     pub expiring: Option<Fingerprint>,
     /// Of which revision an Event named unknown options.
     pub unknown_told: Option<Revision>,
+    /// When old versions are looked at again that could not go yet.
+    pub prune_due: Option<Timestamp>,
     /// When the content stops being of use.
     pub expires: Option<Timestamp>,
 }
@@ -85,6 +87,7 @@ impl Memory {
             half_reads: 0,
             expiring: None,
             unknown_told: None,
+            prune_due: None,
             expires: None,
         }
     }

@@ -185,7 +185,7 @@ fn values() -> Result<String> {
     let text = fs::read_to_string(repository().join("charts/coffer/values.yaml"))?;
     Ok(format!(
         "{MADE}# Values of the chart\n\nThe file `charts/coffer/values.yaml`, whose comments say what each key is for. \
-         Values for common cases, with what they render to, are in [`charts/examples`](../../charts/examples).\n\n\
+         Values for common cases, with what they render to, are in [`charts/examples`](https://github.com/coffer-csi/coffer/tree/main/charts/examples).\n\n\
          ```yaml\n{text}```\n"
     ))
 }

@@ -18,7 +18,11 @@ fn relative_links_lead_to_files() -> Result<()> {
         let directory = directory.parent().context("a file without a directory")?;
         for (number, link) in links(paper) {
             seen += 1;
-            if !directory.join(link).exists() {
+            let there = match of_repository(link) {
+                Some(path) => repository().join(path).exists(),
+                None => directory.join(link).exists(),
+            };
+            if !there {
                 broken.push(format!("{}:{number}: {link}", paper.path));
             }
         }
@@ -27,13 +31,46 @@ fn relative_links_lead_to_files() -> Result<()> {
     none("links that lead nowhere", &broken)
 }
 
+/// The path of a link into the repository that leads there from a book too.
+fn of_repository(link: &str) -> Option<&str> {
+    let rest = link.strip_prefix("https://github.com/coffer-csi/coffer/")?;
+    rest.strip_prefix("blob/main/")
+        .or_else(|| rest.strip_prefix("tree/main/"))
+}
+
+/// Every page is in the book, and what leaves it does so by a link that works from there too.
+#[test]
+fn the_book_has_every_page() -> Result<()> {
+    let summary = file("docs/SUMMARY.md")?.text;
+    let all = files()?;
+    let pages = all.iter().filter(|file| {
+        file.path.starts_with("docs/")
+            && file.path.ends_with(".md")
+            && file.path != "docs/SUMMARY.md"
+    });
+    let mut lost = Vec::new();
+    for page in pages {
+        let path = page.path.trim_start_matches("docs/");
+        if !summary.contains(&format!("]({path})")) {
+            lost.push(format!("{path} is not in SUMMARY.md"));
+        }
+        for (number, link) in links(page) {
+            if of_repository(link).is_none() && !resolved(&page.path, link).starts_with("docs") {
+                lost.push(format!("{}:{number}: {link} leaves the book", page.path));
+            }
+        }
+    }
+    none("pages and links", &lost)
+}
+
 /// Targets of `[text](target)` within the repository, without their anchors.
 fn links(paper: &Source) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (number, line) in paper.lines() {
         for rest in line.split("](").skip(1) {
             let target = rest.split([')', ' ', '#']).next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:") {
+            let elsewhere = target.contains("://") && of_repository(target).is_none();
+            if !target.is_empty() && !elsewhere && !target.starts_with("mailto:") {
                 found.push((number, target));
             }
         }

@@ -12,7 +12,7 @@ use coffer_sync_core::options::Door;
 use coffer_sync_core::options::names::{RESTART_PENDING, SYNC_STATUS};
 use coffer_sync_core::restart::pending_targets;
 use coffer_sync_core::schedule::{Object, at_start, changed};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Controller, Tracked};
 use crate::memory::Memory;
@@ -20,6 +20,9 @@ use crate::restarts::Changed;
 use crate::round::settle_orphan;
 use crate::watch::{Change, Moved};
 use crate::world::{Class, Dropped, Job, Key, Touched};
+
+/// How long a class that was made before a SecretSync may come into sight after it.
+const IN_SIGHT: SignedDuration = SignedDuration::from_secs(1);
 
 impl Controller {
     pub(super) fn change(&mut self, change: Change) {
@@ -133,6 +136,7 @@ impl Controller {
             }
             return;
         }
+        let has_class = job.class.is_some();
         let memory = self.recall(&job);
         let claim = claim(&job);
         let tracked = Tracked {
@@ -150,7 +154,14 @@ impl Controller {
         };
         self.tracked.insert(object.clone(), Box::new(tracked));
         if self.lists.is_empty() {
-            self.queue.insert(object, &provider, now);
+            // Of two that were applied together the class may come into sight second.
+            let wait = if has_class {
+                SignedDuration::ZERO
+            } else {
+                IN_SIGHT
+            };
+            let due = now.checked_add(wait).unwrap_or(now);
+            self.queue.insert(object, &provider, due);
         }
     }
 

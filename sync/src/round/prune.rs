@@ -14,6 +14,15 @@ use super::Context;
 use crate::cluster::Seen;
 use crate::world::Job;
 
+/// What came of pruning.
+pub(super) struct Pruned {
+    /// Names of the versions that are gone.
+    pub(super) gone: Vec<String>,
+    /// Whether there are more than are kept: too young, or still in use.
+    pub(super) left_over: bool,
+}
+
+/// Deletes what may go; none where nothing could be looked at.
 pub(super) async fn prune(
     context: &Context,
     job: &Job,
@@ -21,16 +30,16 @@ pub(super) async fn prune(
     current: &str,
     keep: usize,
     now: Timestamp,
-) {
+) -> Option<Pruned> {
     let rights = context.rights();
     if !rights.delete || !rights.watch || !context.restarts.enabled() {
-        return;
+        return None;
     }
     let namespace = &job.source.namespace;
     let listed = context.cluster.labelled(namespace, SYNC_LABEL).await;
     let workloads = context.cluster.workloads(namespace).await;
     let (Ok(listed), Ok(workloads)) = (listed, workloads) else {
-        return;
+        return None;
     };
     let ours = |(name, seen): &(String, Seen)| {
         let holder = seen.present(&job.source).holder;
@@ -44,6 +53,7 @@ pub(super) async fn prune(
         named: named.contains(name),
     });
     let seen: Vec<VersionSeen> = seen.collect();
+    let mut gone = Vec::new();
     for name in prunable(&seen, current, keep, now) {
         let Some((_, seen)) = ours.iter().find(|(known, _)| known == name) else {
             continue;
@@ -52,15 +62,20 @@ pub(super) async fn prune(
             .cluster
             .delete(namespace, name, &seen.uid, &seen.resource_version)
             .await;
-        if let Err(answer) = deleted {
-            tracing::warn!(
+        match deleted {
+            Ok(()) => gone.push(name.to_owned()),
+            Err(answer) => tracing::warn!(
                 namespace,
                 secret = name,
                 error = answer.message,
                 "an old version cannot be deleted"
-            );
+            ),
         }
     }
+    Some(Pruned {
+        left_over: seen.len() - gone.len() > keep.max(1),
+        gone,
+    })
 }
 
 /// The versions that workloads of the namespace name.

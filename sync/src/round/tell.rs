@@ -9,7 +9,7 @@ use coffer_sync_core::decide::Wanted;
 use coffer_sync_core::options::Door;
 use coffer_sync_core::problem::joined;
 use coffer_sync_core::validate::{Check, Class};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
 use super::conclude::Concluded;
@@ -18,6 +18,9 @@ use super::prune;
 use crate::memory::Memory;
 use crate::restarts::{Changed, NotAdded};
 use crate::world::Job;
+
+/// How long versions that may not go yet are left alone.
+const PRUNE_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Before the end of the first round: the object is known, nothing was done.
 pub(super) async fn accepted(context: &Context, job: &Job, memory: &mut Memory, now: Timestamp) {
@@ -48,6 +51,8 @@ pub(super) async fn outcome(
     let synced = matches!(concluded.outcome, Some(Outcome::Synced { .. }));
     if concluded.changed || synced && memory.owes_restart {
         restart(context, job, memory, gathered, now).await;
+    } else if synced && memory.prune_due.is_some_and(|due| due <= now) {
+        prune(context, job, memory, now).await;
     }
     let told = match &concluded.outcome {
         Some(outcome) => status(context, job, memory, outcome, now).await,
@@ -112,16 +117,31 @@ async fn restart(
     if let Err(refused) = added {
         warn(context, job, "RestartFailed", &refused.to_string(), now).await;
     }
-    if memory.target_name != *secret {
-        prune::prune(
-            context,
-            job,
-            secret,
-            &memory.target_name,
-            options.keep_versions,
-            now,
-        )
-        .await;
+    prune(context, job, memory, now).await;
+}
+
+/// Deletes old versions, says so, and notes when to look again for those that may not go yet.
+async fn prune(context: &Context, job: &Job, memory: &mut Memory, now: Timestamp) {
+    let (Ok(options), Ok(secret)) = (&job.options, &job.secret) else {
+        return;
+    };
+    if memory.target_name == *secret {
+        memory.prune_due = None;
+        return;
+    }
+    let (current, keep) = (&memory.target_name, options.keep_versions);
+    let Some(pruned) = prune::prune(context, job, secret, current, keep, now).await else {
+        return;
+    };
+    let again = now.checked_add(PRUNE_AGAIN).ok();
+    memory.prune_due = again.filter(|_| pruned.left_over);
+    if !pruned.gone.is_empty() {
+        let event = Event {
+            warning: false,
+            reason: "Synced",
+            note: note_of(&format!("Pruned old versions: {}.", pruned.gone.join(", "))),
+        };
+        write(context, job, &event, now).await;
     }
 }
 

@@ -10,9 +10,10 @@ use coffer_tests::fixture::repository;
 use coffer_tests::helm;
 use serde_json::{Value, json};
 
-/// Values without effect: those of the peers that are taken and ignored, one that only asks a cluster, and one of which
+/// Values without effect: those of the peers that are taken and ignored, two that only ask a cluster, and one of which
 /// Kubernetes takes no other.
-const WITHOUT: [&str; 5] = [
+const WITHOUT: [&str; 6] = [
+    "lookups",
     "csi.livenessProbe.successThreshold",
     "global.tlsDisable",
     "csi.agent",

@@ -25,6 +25,23 @@ struct Stage<'a> {
     examples: Vec<Example>,
 }
 
+/// A DaemonSet that the notes look at; no node is for it.
+fn daemon_set(name: &str, image: &str, argument: &str) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {
+                "nodeSelector": {"example.com/none": "here"},
+                "containers": [{"name": "secrets-store", "image": image, "args": [argument]}],
+            }},
+        },
+    })
+}
+
 /// Runs all cases.
 pub(super) async fn run(report: &Report) -> Result<()> {
     let began = Instant::now();
@@ -331,6 +348,36 @@ impl Stage<'_> {
         ] {
             ensure!(notes.contains(expected), "{expected}: {notes}");
         }
+        self.ground
+            .api
+            .apply(&daemon_set(
+                "secrets-store-csi-driver",
+                "driver:v1.2.4",
+                "--x",
+            ))
+            .await?;
+        self.ground
+            .api
+            .apply(&daemon_set(
+                "vault-csi-provider",
+                "vault-csi-provider:1",
+                "--x",
+            ))
+            .await?;
+        let weak = ["policy.allowedAddresses={*}", "podMonitor.enabled=true"];
+        let (_, notes) = self.upgrade(&weak).await?;
+        for expected in [
+            "driver   driver:v1.2.4",
+            "WARNING  driver 1.2.4 is too old",
+            "WARNING  DaemonSet default/vault-csi-provider looks like another provider named vault",
+            r#"WARNING  policy.allowedAddresses has "*""#,
+            "WARNING  podMonitor.enabled, but the cluster has no kind PodMonitor",
+        ] {
+            ensure!(notes.contains(expected), "{expected}: {notes}");
+        }
+        let rotates = "--enable-secret-rotation=true";
+        let new = daemon_set("secrets-store-csi-driver", "driver:v1.6.0", rotates);
+        self.ground.api.apply(&new).await?;
         let strict = self.upgrade(&["csi.failOnMissingAudience=true"]).await;
         let refused = strict.err().context("installed without an audience")?;
         let text = format!("{refused:#}");

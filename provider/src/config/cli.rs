@@ -182,7 +182,8 @@ read, 64 bad configuration.";
 
 const PREPARE_CODES: &str = "\
 Runs before the provider, as root with the capabilities CHOWN and FOWNER. The directory of the sockets stays its
-owner's and gets the group, mode 1775; a socket of our name on which nobody listens is removed.
+owner's and gets the group, mode 1775; a socket of our name on which nobody listens is removed, one that is served
+is given to the user, who may then take it over.
 
 Exit codes: 0 prepared, 2 usage, 3 the system refuses, 64 bad configuration.";
 

@@ -107,7 +107,8 @@ impl Place {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            // The group is that of the directory: root's, where a provider with root may follow one without.
+            .mode(0o640)
             .open(&self.new)?;
         file.write_all(bytes)?;
         let inode = file.metadata()?.ino();

@@ -234,7 +234,7 @@ fn directory_and_file_are_private_and_the_file_is_replaced_whole() {
     place.write(b"one").unwrap();
     place.write(b"two").unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&directory), mode(place.file())), (0o700, 0o600));
+    assert_eq!((mode(&directory), mode(place.file())), (0o700, 0o640));
     assert_eq!(place.read(3).unwrap(), b"two");
     assert!(matches!(place.read(2), Err(super::Unreadable::TooLarge)));
     let files = std::fs::read_dir(&directory).unwrap().count();

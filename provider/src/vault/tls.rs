@@ -125,10 +125,12 @@ fn roots(ca: &Ca, dirs: &[String]) -> Result<(RootCertStore, Option<i64>), Fault
     let mut ends = None;
     match ca {
         Ca::System => {
+            let found = rustls_native_certs::load_native_certs();
             // What cannot be read leaves the store smaller; verification then says what is missing.
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            // An image from scratch has none: then those of Mozilla count, which the peers' images bring along.
-            if store.is_empty() {
+            store.add_parsable_certificates(found.certs);
+            // An image from scratch has none: then those of Mozilla count, which the peers' images bring along. They
+            // take the place of nothing that is there and cannot be read.
+            if store.is_empty() && found.errors.is_empty() {
                 let mozillas = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
                 store.add_parsable_certificates(mozillas.iter().cloned());
             }

@@ -22,7 +22,7 @@ use crate::watch::{Change, Moved};
 use crate::world::{Class, Dropped, Job, Key, Touched};
 
 /// How long a class that was made before a SecretSync may come into sight after it.
-const IN_SIGHT: SignedDuration = SignedDuration::from_secs(1);
+const IN_SIGHT: SignedDuration = SignedDuration::from_secs(2);
 
 impl Controller {
     pub(super) fn change(&mut self, change: Change) {

@@ -130,11 +130,14 @@ async fn prune(context: &Context, job: &Job, memory: &mut Memory, now: Timestamp
         return;
     }
     let (current, keep) = (&memory.target_name, options.keep_versions);
-    let Some(pruned) = prune::prune(context, job, secret, current, keep, now).await else {
+    let pruned = prune::prune(context, job, secret, current, keep, now).await;
+    // Where nothing could be looked at there may be some.
+    let left_over = pruned.as_ref().is_none_or(|pruned| pruned.left_over);
+    let again = now.checked_add(PRUNE_AGAIN).ok();
+    memory.prune_due = again.filter(|_| left_over);
+    let Some(pruned) = pruned else {
         return;
     };
-    let again = now.checked_add(PRUNE_AGAIN).ok();
-    memory.prune_due = again.filter(|_| pruned.left_over);
     if !pruned.gone.is_empty() {
         let event = Event {
             warning: false,

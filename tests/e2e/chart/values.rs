@@ -123,6 +123,14 @@ fn values_that_contradict_each_other_are_refused_with_the_remedy() -> Result<()>
         ),
         (
             &[
+                "sync.enabled=true",
+                "sync.socket=hostPath",
+                "csi.nonRoot.enabled=true",
+            ],
+            "set sync.socket=sidecar",
+        ),
+        (
+            &[
                 "csi.hostNetwork=true",
                 "csi.daemonSet.updateStrategy.maxSurge=1",
             ],

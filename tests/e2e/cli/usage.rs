@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use coffer_provider::config::OPTIONS;
 use coffer_tests::demo::example::Example;
+use coffer_tests::fixture::directory;
 use serde_json::json;
 
 use super::{Desk, run, run_with};
@@ -166,6 +167,30 @@ fn completions_know_every_command_and_option() -> Result<()> {
     // The other shells are not everywhere; what they start with is what their readers look for.
     run(&["completions", "zsh"])?.expect(0, &["#compdef coffer-provider\n"])?;
     run(&["completions", "fish"])?.expect(0, &["complete -c coffer-provider"])
+}
+
+/// By flags, and by a file as an operator has it.
+#[test]
+fn check_judges_by_the_policy_that_it_is_given() -> Result<()> {
+    let place = directory("check")?;
+    let [class, config] = ["class.yaml", "config.yaml"].map(|name| place.path().join(name));
+    std::fs::write(
+        &class,
+        "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: a}\nspec: {provider: vault, parameters: {roleName: a, vaultAddress: 'https://x', objects: '- {objectName: o, secretPath: secret/data/a, secretKey: k}'}}\n",
+    )?;
+    std::fs::write(
+        &config,
+        "policy-profile: strict\nallowed-addresses: [https://other]\nwatch-pods: true\n",
+    )?;
+    let [class, config] = [class, config].map(|path| path.display().to_string());
+    run(&["check", &class])?.expect(0, &["0 problems, "])?;
+    let strict = [
+        "--policy-profile=strict",
+        "--allowed-addresses=https://other",
+    ];
+    let refused = ["is not an allowed address", "1 problem"];
+    run(&[&["check", &class], &strict[..]].concat())?.expect(1, &refused)?;
+    run(&["check", &class, "--config", &config])?.expect(1, &refused)
 }
 
 #[test]

@@ -159,11 +159,23 @@ impl Stage<'_> {
         let mut values: Vec<&str> = values.iter().map(String::as_str).collect();
         values.extend(more);
         let began = Instant::now();
-        let upgraded = self.helm.upgrade(&values).await;
+        let upgraded: Result<_> = async {
+            let notes = self.helm.upgrade(&values).await?;
+            self.ready().await?;
+            Ok((began.elapsed().as_secs_f64(), notes))
+        }
+        .await;
         match upgraded {
-            Ok(notes) => Ok((began.elapsed().as_secs_f64(), notes)),
+            Ok(upgraded) => Ok(upgraded),
             Err(error) => Err(error.context(self.why().await)),
         }
+    }
+
+    async fn ready(&self) -> Result<()> {
+        for component in ["provider", "sync"] {
+            pods::all_ready(&self.ground.client(), NAMESPACE, component).await?;
+        }
+        Ok(())
     }
 
     async fn why(&self) -> String {
@@ -271,6 +283,7 @@ impl Stage<'_> {
         mounted.recovers().await?;
         let began = Instant::now();
         self.helm.rollback().await?;
+        self.ready().await?;
         let back = began.elapsed().as_secs_f64();
         mounted.recovers().await?;
         let counts = load.end().await?;
@@ -286,7 +299,7 @@ impl Stage<'_> {
         rollout::unchanged(&self.ground.client(), &self.all(), &before).await
     }
 
-    /// The new pod takes the socket over while the old one still serves.
+    /// The new pod takes the socket over while the old one still serves, even one without root from one with.
     async fn surge(&self, mounted: Option<&Mounted>) -> Result<()> {
         let mounted = mounted.context("nothing was mounted")?;
         let surge = [
@@ -297,7 +310,7 @@ impl Stage<'_> {
         mounted.recovers().await?;
         let load = mounted.load();
         let (took, _) = self
-            .upgrade(&[&surge[..], &["csi.logLevel=debug"]].concat())
+            .upgrade(&[&surge[..], &["csi.nonRoot.enabled=true"]].concat())
             .await?;
         let counts = load.end().await?;
         let [answered, refused] =
@@ -305,9 +318,10 @@ impl Stage<'_> {
         self.report.saw(&format!(
             "upgrade {took:.1} s: {answered} republishes answered, {refused} not"
         ));
+        let first = counts.first.get();
         ensure!(
             answered > 0 && refused == 0,
-            "a republish found no provider"
+            "a republish failed: {first:?}"
         );
         Ok(())
     }

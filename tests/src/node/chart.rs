@@ -10,7 +10,7 @@ use crate::apiserver::ApiServer;
 use crate::fixture::{program, repository};
 
 /// The release, and its namespace.
-pub(super) const RELEASE: &str = "coffer";
+const RELEASE: &str = "coffer";
 pub(super) const NAMESPACE: &str = "coffer-system";
 /// Longer than the pods take to become ready, shorter than anybody waits.
 const TIMEOUT: Duration = Duration::from_secs(180);

@@ -1,8 +1,8 @@
 //! The driver's part, played from the node: Mounts over the socket that the provider's pod serves.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,6 +39,8 @@ pub(super) struct Load {
 pub(super) struct Counts {
     pub(super) answered: AtomicUsize,
     pub(super) refused: AtomicUsize,
+    /// What the first refusal said.
+    pub(super) first: OnceLock<String>,
 }
 
 /// Sets the example up and mounts it for a pod of its account, as the driver of this node does.
@@ -78,7 +80,7 @@ fn driver() -> Result<Driver> {
 
 impl Mounted {
     /// Republishes once: the versions are those of the first Mount.
-    pub(super) async fn again(&self) -> Result<()> {
+    async fn again(&self) -> Result<()> {
         republish(&self.volume, &self.versions).await
     }
 
@@ -99,7 +101,11 @@ impl Mounted {
                 match republish(&volume, &versions).await {
                     Ok(()) => counted.answered.fetch_add(1, Ordering::Relaxed),
                     Err(error) if error.is::<Changed>() => return Err(error),
-                    Err(_) => counted.refused.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => {
+                        // The first says enough.
+                        let _ = counted.first.set(format!("{error:#}"));
+                        counted.refused.fetch_add(1, Ordering::Relaxed)
+                    }
                 };
                 tokio::time::sleep(PAUSE).await;
             }

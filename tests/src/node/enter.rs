@@ -15,7 +15,8 @@ const INSIDE: &str = "COFFER_NODE_INSIDE";
 /// # Errors
 /// When this is not root, or the system gives no namespaces.
 pub fn enter() -> Result<()> {
-    if std::env::var_os(INSIDE).is_some() {
+    // Inside it is the first process; a variable alone would have it mount over the machine.
+    if std::env::var_os(INSIDE).is_some() && std::process::id() == 1 {
         return Ok(());
     }
     ensure!(

@@ -103,7 +103,7 @@ fn read(name: &str) -> Result<Example> {
 
 impl Example {
     /// Names of the images that its pod runs.
-    pub(super) fn images(&self) -> BTreeSet<String> {
+    fn images(&self) -> BTreeSet<String> {
         let spec = &self.pod["spec"];
         let all = [&spec["containers"], &spec["initContainers"]];
         all.into_iter()

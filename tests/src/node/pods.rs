@@ -37,6 +37,19 @@ pub(super) async fn ready(client: &Client, namespace: &str, name: &str) -> Resul
     }
 }
 
+/// Waits until all pods of a component are ready: of one that may be missing Helm does not.
+pub(super) async fn all_ready(client: &Client, namespace: &str, component: &str) -> Result<()> {
+    eventually(SOON, component, async || {
+        let pods = of(client, namespace, component).await?;
+        ensure!(
+            !pods.is_empty() && pods.iter().all(is_ready),
+            "not all are ready"
+        );
+        Ok(())
+    })
+    .await
+}
+
 /// The pods of a component of the chart.
 pub(super) async fn of(client: &Client, namespace: &str, component: &str) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -66,8 +79,12 @@ pub(super) async fn lines(
 
 /// Fails where kubelet could not read a Secret that the pod pulls its images with.
 pub(super) async fn pulled(client: &Client, namespace: &str, name: &str) -> Result<()> {
-    let told = why(client, namespace, name).await;
-    ensure!(!told.contains("FailedToRetrieveImagePullSecret"), "{told}");
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let about = ListParams::default().fields(&format!("involvedObject.name={name}"));
+    let told = events.list(&about).await?.items;
+    let failed = |it: &&Event| it.reason.as_deref() == Some("FailedToRetrieveImagePullSecret");
+    let found = told.iter().find(failed);
+    ensure!(found.is_none(), "{:?}", found.map(|it| &it.message));
     Ok(())
 }
 

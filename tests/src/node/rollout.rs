@@ -121,8 +121,11 @@ pub(super) fn confined(program: &str) -> Result<Vec<String>> {
     for entry in fs::read_dir("/proc")? {
         let place = entry?.path();
         let name = fs::read_to_string(place.join("comm")).unwrap_or_default();
-        if name.trim() == program {
-            found.push(status(&place)?);
+        // It may end between two looks.
+        if name.trim() == program
+            && let Ok(status) = status(&place)
+        {
+            found.push(status);
         }
     }
     ensure!(!found.is_empty(), "no process {program}");

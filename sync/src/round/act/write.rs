@@ -20,10 +20,10 @@ use crate::round::gather::digest;
 
 /// Field manager of the CSI driver's own sync, by Update.
 const DRIVER_MANAGER: &str = "csi-secrets-store";
-/// Name of the admission policy that we bring along; it says no to a stranger's Secret.
-const WRITE_POLICY: &str = "-sync-write";
-/// Name of the one that keeps us from deleting what we do not own.
-const DELETE_POLICY: &str = "-sync-delete";
+/// End of the name of the admission policy that we bring along, as the API server quotes it; it says no to a stranger's Secret.
+const WRITE_POLICY: &str = "-sync-write'";
+/// The same of the one that keeps us from deleting what we do not own.
+const DELETE_POLICY: &str = "-sync-delete'";
 /// What the first then says.
 const NOT_OURS: &str = "The Secret is not coffer-sync's";
 

@@ -359,6 +359,22 @@ fn objects_of_one_class_and_account_share_their_fetches() -> Result<()> {
     })
 }
 
+/// Of two that are applied together the class may come second: nobody is alarmed.
+#[test]
+fn a_class_that_comes_just_after_its_object_raises_no_alarm() -> Result<()> {
+    run(async {
+        let scene = Scene::plain(&[]).await?;
+        scene.vendor.put("f", "one");
+        scene.sync("a").await?;
+        scene.class("c").await?;
+        scene.holds("a", "k", b"one").await?;
+        scene.told("a", "Synced").await?;
+        let events = scene.events("a").await?;
+        ensure!(events.iter().all(|it| it["type"] == "Normal"), "{events:?}");
+        Ok(())
+    })
+}
+
 /// Sync §4: sockets are looked up again, so a provider that starts late is found.
 #[test]
 fn a_provider_that_starts_late_is_found() -> Result<()> {

@@ -11,3 +11,5 @@ pub mod figures;
 pub mod process;
 /// The log.
 pub mod telemetry;
+/// Variables of the environment that Kubernetes sets.
+pub mod variables;

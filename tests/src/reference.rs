@@ -28,82 +28,68 @@ pub fn pages() -> Result<Vec<Page>> {
 
 const MADE: &str = "<!-- Made by `make reference`. -->\n";
 
+/// One option of either program.
+struct Flag {
+    name: &'static str,
+    kind: String,
+    default: &'static str,
+    others: Vec<String>,
+    help: &'static str,
+}
+
 fn provider_flags() -> Result<String> {
-    let mut page = format!("{MADE}# Options of coffer-provider\n\n");
-    page.push_str(
-        "Each is a flag with one dash or two, a line of the `--config` file, and a variable `COFFER_` with its name \
-         in capitals and underscores. Flags win over variables, variables over the file. The names of the peers count \
-         too: of a variable `VAULT_…` there is a `BAO_…` as well.\n\n",
-    );
-    page.push_str("| option | kind | default | other names | meaning |\n|---|---|---|---|---|\n");
-    for option in coffer_provider::config::OPTIONS {
-        let mut others: Vec<String> = option
-            .aliases
-            .iter()
-            .map(|it| code(&format!("--{it}")))
-            .collect();
-        if !option.peer_env.is_empty() {
-            others.push(code(&format!("VAULT_{}", option.peer_env)));
+    let flags = coffer_provider::config::OPTIONS.iter().map(|option| {
+        let aliases = option.aliases.iter().map(|it| format!("--{it}"));
+        let peers = (!option.peer_env.is_empty()).then(|| format!("VAULT_{}", option.peer_env));
+        Flag {
+            name: option.name,
+            kind: format!("{:?}", option.kind),
+            default: option.default,
+            others: aliases.chain(peers).collect(),
+            help: option.help,
         }
-        let kind = format!("{:?}", option.kind).to_lowercase();
-        row(
-            &mut page,
-            option.name,
-            &kind,
-            option.default,
-            &others,
-            option.help,
-        )?;
-    }
-    Ok(page)
+    });
+    let about = "Each is a flag with one dash or two, a line of the `--config` file, and a variable `COFFER_` with its name \
+                 in capitals and underscores. Flags win over variables, variables over the file. The names of the peers count \
+                 too: of a variable `VAULT_…` there is a `BAO_…` as well.";
+    flag_page("coffer-provider", about, flags)
 }
 
 fn sync_flags() -> Result<String> {
-    let mut page = format!("{MADE}# Options of coffer-sync\n\n");
-    page.push_str(
-        "Each is a flag, a line of the `--config` file, and a variable `COFFER_SYNC_` with its name in capitals and \
-         underscores. Flags win over variables, variables over the file.\n\n",
-    );
+    let flags = coffer_sync::config::OPTIONS.iter().map(|option| Flag {
+        name: option.name,
+        kind: format!("{:?}", option.kind),
+        default: option.default,
+        others: (!option.variable.is_empty())
+            .then(|| option.variable.to_owned())
+            .into_iter()
+            .collect(),
+        help: option.help,
+    });
+    let about = "Each is a flag, a line of the `--config` file, and a variable `COFFER_SYNC_` with its name in capitals and \
+                 underscores. Flags win over variables, variables over the file.";
+    flag_page("coffer-sync", about, flags)
+}
+
+fn flag_page(program: &str, about: &str, flags: impl Iterator<Item = Flag>) -> Result<String> {
+    let mut page = format!("{MADE}# Options of {program}\n\n{about}\n\n");
     page.push_str("| option | kind | default | other names | meaning |\n|---|---|---|---|---|\n");
-    for option in coffer_sync::config::OPTIONS {
-        let others: Vec<String> = match option.variable {
-            "" => Vec::new(),
-            variable => vec![code(variable)],
+    for flag in flags {
+        let default = match flag.default {
+            "" => String::new(),
+            default => code(default),
         };
-        let kind = format!("{:?}", option.kind).to_lowercase();
-        row(
-            &mut page,
-            option.name,
-            &kind,
-            option.default,
-            &others,
-            option.help,
+        let others: Vec<String> = flag.others.iter().map(|name| code(name)).collect();
+        writeln!(
+            page,
+            "| {} | {} | {default} | {} | {} |",
+            code(&format!("--{}", flag.name)),
+            flag.kind.to_lowercase(),
+            others.join(", "),
+            cell(flag.help)
         )?;
     }
     Ok(page)
-}
-
-fn row(
-    page: &mut String,
-    name: &str,
-    kind: &str,
-    default: &str,
-    others: &[String],
-    help: &str,
-) -> Result<()> {
-    let default = if default.is_empty() {
-        String::new()
-    } else {
-        code(default)
-    };
-    writeln!(
-        page,
-        "| {} | {kind} | {default} | {} | {} |",
-        code(&format!("--{name}")),
-        others.join(", "),
-        cell(help)
-    )?;
-    Ok(())
 }
 
 fn metrics() -> Result<String> {

@@ -63,18 +63,27 @@ fn the_book_has_every_page() -> Result<()> {
     none("pages and links", &lost)
 }
 
-/// Targets of `[text](target)` within the repository, without their anchors.
-fn links(paper: &Source) -> Vec<(usize, &str)> {
+/// Targets of `[text](target)`, with the numbers of their lines.
+fn targets(paper: &Source) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (number, line) in paper.lines() {
         for rest in line.split("](").skip(1) {
-            let target = rest.split([')', ' ', '#']).next().unwrap_or_default();
-            let elsewhere = target.contains("://") && of_repository(target).is_none();
-            if !target.is_empty() && !elsewhere && !target.starts_with("mailto:") {
-                found.push((number, target));
-            }
+            found.push((number, rest.split([')', ' ']).next().unwrap_or_default()));
         }
     }
+    found
+}
+
+/// Those within the repository, without their anchors.
+fn links(paper: &Source) -> Vec<(usize, &str)> {
+    let mut found = targets(paper);
+    for (_, target) in &mut found {
+        *target = target.split('#').next().unwrap_or_default();
+    }
+    found.retain(|(_, target)| {
+        let elsewhere = target.contains("://") && of_repository(target).is_none();
+        !target.is_empty() && !elsewhere && !target.starts_with("mailto:")
+    });
     found
 }
 
@@ -167,20 +176,17 @@ fn anchors_lead_to_headings() -> Result<()> {
         .collect();
     let mut broken = Vec::new();
     for paper in &papers {
-        for (number, line) in paper.lines() {
-            for rest in line.split("](").skip(1) {
-                let link = rest.split([')', ' ']).next().unwrap_or_default();
-                let Some((target, anchor)) = link.split_once('#') else {
-                    continue;
-                };
-                if target.contains("://") {
-                    continue;
-                }
-                let path = resolved(&paper.path, target);
-                let found = papers.iter().find(|it| it.path == path);
-                if found.is_none_or(|it| !anchors(it).contains(anchor)) {
-                    broken.push(format!("{}:{number}: {link}", paper.path));
-                }
+        for (number, link) in targets(paper) {
+            let Some((target, anchor)) = link.split_once('#') else {
+                continue;
+            };
+            if target.contains("://") {
+                continue;
+            }
+            let path = resolved(&paper.path, target);
+            let found = papers.iter().find(|it| it.path == path);
+            if found.is_none_or(|it| !anchors(it).contains(anchor)) {
+                broken.push(format!("{}:{number}: {link}", paper.path));
             }
         }
     }

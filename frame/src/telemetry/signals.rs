@@ -7,15 +7,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::LevelControl;
 use super::level::Level;
 
-/// Follows the two signals for the life of the process.
-///
-/// # Errors
-/// The handlers cannot be installed. It does not return otherwise.
-pub async fn watch_signals(control: LevelControl) -> io::Result<()> {
-    let raise = signal(SignalKind::user_defined1())?;
-    let reset = signal(SignalKind::user_defined2())?;
-    follow(control, raise, reset).await;
-    Ok(())
+/// Follows the two signals for the life of the process. Where they cannot be had, the log says so.
+pub async fn watch_signals(control: LevelControl) {
+    let signals = || -> io::Result<_> {
+        let raise = signal(SignalKind::user_defined1())?;
+        Ok((raise, signal(SignalKind::user_defined2())?))
+    };
+    match signals() {
+        Ok((raise, reset)) => follow(control, raise, reset).await,
+        Err(error) => tracing::warn!(%error, "the log level cannot be changed by signal"),
+    }
 }
 
 async fn follow(control: LevelControl, mut raise: Signal, mut reset: Signal) {

@@ -1,6 +1,6 @@
 //! `prepare`: the step before a provider that runs without root, which gives it the directories of the node.
 //!
-//! Needs to be root with CHOWN and FOWNER and nothing else. Whatever it finds done already it leaves as it is.
+//! Needs to be root with CHOWN and FOWNER and nothing else. Safe to repeat.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -33,7 +33,7 @@ pub fn run(group: u32, invocation: &Invocation, environment: Environment) -> Out
     let directory = endpoint.parent().unwrap_or(Path::new("/"));
     share(directory, group).map_err(|error| told(directory, error))?;
     text.push_str(&format!("{}: for group {group}\n", directory.display()));
-    if remove_dead(endpoint, group).map_err(|error| told(endpoint, error))? {
+    if clear_way(endpoint, group).map_err(|error| told(endpoint, error))? {
         text.push_str(&format!("{}: was dead, removed\n", endpoint.display()));
     }
     if let Some(state) = &config.state_dir {
@@ -57,7 +57,7 @@ fn share(directory: &Path, group: u32) -> io::Result<()> {
 
 /// Removes a socket on which nobody listens, and gives the user one that is served, because in this directory a name may
 /// be taken over by its owner alone; whether one was removed.
-fn remove_dead(socket: &Path, user: u32) -> io::Result<bool> {
+fn clear_way(socket: &Path, user: u32) -> io::Result<bool> {
     let found = match fs::symlink_metadata(socket) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -134,9 +134,9 @@ mod tests {
         drop(UnixListener::bind(path(dead)).unwrap());
         let listener = UnixListener::bind(path(live)).unwrap();
         fs::write(path(file), "x").unwrap();
-        assert!(!remove_dead(&path(dead), me).unwrap());
+        assert!(!clear_way(&path(dead), me).unwrap());
         for (name, removed) in [(dead, true), (live, false), (file, false), ("none", false)] {
-            assert_eq!(remove_dead(&path(name), other).unwrap(), removed, "{name}");
+            assert_eq!(clear_way(&path(name), other).unwrap(), removed, "{name}");
         }
         assert!(!path(dead).exists() && path(live).exists() && path(file).exists());
         drop(listener);

@@ -36,11 +36,7 @@ pub fn run(invocation: &Invocation, environment: Environment) -> Outcome {
     telemetry::tell_only_places_of_panics(PANIC);
     let control = telemetry.level_control();
     let served = runtime()?.block_on(async move {
-        tokio::spawn(async move {
-            if let Err(error) = telemetry::watch_signals(control).await {
-                tracing::warn!(%error, "the log level cannot be changed by signal");
-            }
-        });
+        tokio::spawn(telemetry::watch_signals(control));
         run::serve(config, metrics, run::Signals::watch()?).await
     });
     drop(telemetry);

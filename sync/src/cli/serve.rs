@@ -38,11 +38,7 @@ pub(super) fn run(config: Config) -> Outcome {
         .map_err(|error| Failed::new(3, format!("no runtime: {error}")))?;
     let control = log.level_control();
     let served = runtime.block_on(async move {
-        tokio::spawn(async move {
-            if let Err(error) = telemetry::watch_signals(control).await {
-                tracing::warn!(%error, "the log level cannot be changed by signal");
-            }
-        });
+        tokio::spawn(telemetry::watch_signals(control));
         run::serve(config, metrics).await
     });
     if let Err(error) = &served {

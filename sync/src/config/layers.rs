@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use coffer_frame::variables::is_of_a_service;
 use coffer_sync_core::problem::{Problem, nearest, shown};
 use serde_json::Value;
 
@@ -104,16 +105,6 @@ impl Sources {
 fn own_variable(option: &OptionSpec) -> String {
     let name = option.name.to_ascii_uppercase().replace('-', "_");
     format!("{OWN_PREFIX}{name}")
-}
-
-/// Whether Kubernetes sets it in every pod of a namespace that has a Service by a name such as `coffer-sync`.
-fn is_of_a_service(variable: &str) -> bool {
-    variable.ends_with("_SERVICE_HOST")
-        || variable.contains("_SERVICE_PORT")
-        || variable.ends_with("_PORT")
-        || ["_TCP", "_UDP", "_SCTP"]
-            .iter()
-            .any(|protocol| variable.contains("_PORT_") && variable.contains(protocol))
 }
 
 /// What may have been meant by a name that is no option's.

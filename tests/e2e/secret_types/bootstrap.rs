@@ -13,18 +13,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::checks::Sample;
+use super::checks::tokens::{AUTHENTICATION, EXPIRATION, GROUPS, ID, SECRET, SIGNING};
 use super::{Case, Place};
 use crate::stage::SOON;
 use crate::world::{cluster, run};
 
 const TYPE: &str = "bootstrap.kubernetes.io/token";
 const PREFIX: &str = "bootstrap-token-";
-const ID: &str = "token-id";
-const SECRET: &str = "token-secret";
-const AUTHENTICATION: &str = "usage-bootstrap-authentication";
-const SIGNING: &str = "usage-bootstrap-signing";
-const GROUPS: &str = "auth-extra-groups";
-const EXPIRATION: &str = "expiration";
 
 /// A Secret that is written for real, and what both sides should make of it.
 struct Token {

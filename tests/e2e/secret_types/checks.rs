@@ -10,7 +10,7 @@ mod docker;
 /// Certificates and keys.
 mod tls;
 /// Bootstrap tokens and service account tokens.
-mod tokens;
+pub(super) mod tokens;
 /// What is doubtful in every type, and the user's own list of keys.
 mod values;
 

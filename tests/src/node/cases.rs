@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-
 use serde_json::{Value, json};
 
-use super::chart::{Helm, NAMESPACE};
+use super::chart::{COMPONENTS, Helm, NAMESPACE};
 use super::driver::{self, Mounted};
 use super::examples::{self, Example};
 use super::ground::{ADDRESS, Ground};
@@ -23,23 +22,6 @@ struct Stage<'a> {
     ground: Ground,
     helm: Helm,
     examples: Vec<Example>,
-}
-
-/// A DaemonSet that the notes look at; no node is for it.
-fn daemon_set(name: &str, image: &str, argument: &str) -> Value {
-    let labels = json!({"app": name});
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {
-                "nodeSelector": {"example.com/none": "here"},
-                "containers": [{"name": "secrets-store", "image": image, "args": [argument]}],
-            }},
-        },
-    })
 }
 
 /// Runs all cases.
@@ -172,7 +154,7 @@ impl Stage<'_> {
     }
 
     async fn ready(&self) -> Result<()> {
-        for component in ["provider", "sync"] {
+        for component in COMPONENTS {
             pods::all_ready(&self.ground.client(), NAMESPACE, component).await?;
         }
         Ok(())
@@ -181,7 +163,7 @@ impl Stage<'_> {
     async fn why(&self) -> String {
         let mut text = String::new();
         let client = self.ground.client();
-        for component in ["provider", "sync"] {
+        for component in COMPONENTS {
             for pod in pods::of(&client, NAMESPACE, component)
                 .await
                 .unwrap_or_default()
@@ -441,4 +423,21 @@ impl Stage<'_> {
         }
         Ok(())
     }
+}
+
+/// A DaemonSet that the notes look at; no node is for it.
+fn daemon_set(name: &str, image: &str, argument: &str) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {
+                "nodeSelector": {"example.com/none": "here"},
+                "containers": [{"name": "secrets-store", "image": image, "args": [argument]}],
+            }},
+        },
+    })
 }

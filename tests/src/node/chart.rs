@@ -12,6 +12,8 @@ use crate::fixture::{program, repository};
 /// The release, and its namespace.
 const RELEASE: &str = "coffer";
 pub(super) const NAMESPACE: &str = "coffer-system";
+/// Its components, as their label names them.
+pub(super) const COMPONENTS: [&str; 2] = ["provider", "sync"];
 /// Longer than the pods take to become ready, shorter than anybody waits.
 const TIMEOUT: Duration = Duration::from_secs(180);
 

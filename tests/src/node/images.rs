@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::ground::command;
-use super::kubelet::{ctr, workshop};
-use crate::fixture::repository;
+use super::kubelet::ctr;
+use crate::fixture::{directory, repository};
 
 /// What keeps a sandbox alive.
 pub(super) const PAUSE: &str = "coffer.test/pause:1";
@@ -40,7 +40,7 @@ pub(super) fn coffer() -> Result<u64> {
 
 /// Makes and imports an archive of one layer with Debian's static busybox.
 fn busybox(name: &str, start: &[&str]) -> Result<()> {
-    let place = workshop()?;
+    let place = directory("node")?;
     let (root, image) = (place.path().join("root"), place.path().join("image"));
     for directory in ["bin", "etc", "tmp"] {
         fs::create_dir_all(root.join(directory))?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::ground::{ADDRESS, command};
 use super::images::PAUSE;
-use crate::fixture::{directory, eventually, program, repository};
+use crate::fixture::{eventually, program, repository};
 use crate::process::Running;
 
 /// The name of the node.
@@ -162,9 +162,4 @@ fn config_file() -> Result<PathBuf> {
     });
     fs::write(path, config.to_string())?;
     Ok(path.to_owned())
-}
-
-/// A directory for what is made on the way.
-pub(super) fn workshop() -> Result<TempDir> {
-    directory("node")
 }

@@ -13,7 +13,7 @@ use kube::api::{ListParams, ObjectList};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-use super::chart::NAMESPACE;
+use super::chart::{COMPONENTS, NAMESPACE};
 use super::examples::Example;
 use super::ground::Ground;
 use super::pods;
@@ -170,7 +170,7 @@ pub(super) async fn replaced(ground: &Ground, component: &str) -> Result<f64> {
 pub(super) async fn gone(ground: &Ground) -> Result<()> {
     let client = ground.client();
     eventually(SOON, "no pod of ours", async || {
-        for component in ["provider", "sync"] {
+        for component in COMPONENTS {
             let left = pods::of(&client, NAMESPACE, component).await?.len();
             ensure!(left == 0, "{left} of {component}");
         }

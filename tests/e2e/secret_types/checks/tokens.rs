@@ -8,12 +8,12 @@ use coffer_sync_core::validate::Check;
 
 use super::{Case, Row, Sample};
 
-const ID: &str = "token-id";
-const SECRET: &str = "token-secret";
-const AUTHENTICATION: &str = "usage-bootstrap-authentication";
-const SIGNING: &str = "usage-bootstrap-signing";
-const GROUPS: &str = "auth-extra-groups";
-const EXPIRATION: &str = "expiration";
+pub(in crate::secret_types) const ID: &str = "token-id";
+pub(in crate::secret_types) const SECRET: &str = "token-secret";
+pub(in crate::secret_types) const AUTHENTICATION: &str = "usage-bootstrap-authentication";
+pub(in crate::secret_types) const SIGNING: &str = "usage-bootstrap-signing";
+pub(in crate::secret_types) const GROUPS: &str = "auth-extra-groups";
+pub(in crate::secret_types) const EXPIRATION: &str = "expiration";
 
 fn token() -> Sample {
     let case = Case::new("bootstrap.kubernetes.io/token")
